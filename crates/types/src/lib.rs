@@ -1,0 +1,24 @@
+//! The words that every stage shares. No I/O, no async, nothing of ours below it.
+//!
+//! A read names an object, [`ObjectId`] (who serves it, which key, which version, how long), and a
+//! [`ByteRange`] of it, with an [`Intent`]: somebody waits for the bytes, or they are fetched ahead, or a
+//! cache is being warmed. When it fails, the error of whichever stage it was says by its [`ErrorKind`] what the
+//! caller should do. Sizes that people type are [`ByteSize`]; time is asked from a [`Clock`]; every fixed
+//! limit of the system stands in [`limits`].
+
+mod byte_range;
+mod byte_size;
+mod clock;
+mod intent;
+mod kind;
+pub mod limits;
+mod object_id;
+mod text;
+
+pub use byte_range::{ByteRange, ParseRangeError, RangeSpec};
+pub use byte_size::{ByteSize, ParseByteSizeError};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use intent::Intent;
+pub use kind::ErrorKind;
+pub use object_id::{ObjectId, Origin, Version};
+pub use text::printable;
