@@ -47,6 +47,12 @@ impl ByteRange {
         Self { start: self.start.min(size), end: self.end.min(size) }
     }
 
+    /// What both have in common; empty, at this one's start or end, if nothing.
+    pub fn intersect(self, other: Self) -> Self {
+        let start = other.start.clamp(self.start, self.end);
+        Self { start, end: other.end.clamp(start, self.end) }
+    }
+
     /// What is left after the first `done` bytes.
     pub fn skip(self, done: u64) -> Self {
         Self { start: self.start.saturating_add(done).min(self.end), end: self.end }
@@ -187,6 +193,14 @@ mod tests {
             prop_assert_eq!(a.len() + b.len(), len);
             prop_assert_eq!(a.end(), b.start());
             prop_assert_eq!(range.skip(at), b);
+        }
+
+        #[test]
+        fn what_both_have_in_common_is_in_both(a in 0u64..50, la in 0u64..50, b in 0u64..50, lb in 0u64..50) {
+            let (x, y) = (ByteRange::at(a, la), ByteRange::at(b, lb));
+            let common = x.intersect(y);
+            let both = (0..100).filter(|i| (a..a + la).contains(i) && (b..b + lb).contains(i)).count() as u64;
+            prop_assert_eq!(common.len(), both);
         }
     }
 }

@@ -1,0 +1,210 @@
+//! Requests, up to the head of their answer: the late one gets a second one beside it.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use forebay_source::{EngineRead, Fault, FreshConnection};
+use forebay_types::{ByteRange, ErrorKind, RangeSpec};
+use futures::StreamExt;
+use futures::future::{Either, select};
+use futures::stream::BoxStream;
+use object_store::{Extensions, GetOptions, GetRange, GetResult, ObjectMeta};
+
+use crate::config::MAX_PAUSE;
+use crate::error::RangeError;
+use crate::read::{ReadState, Turn};
+
+/// An answer whose head is here and whose bytes are to come.
+pub(crate) struct Answer {
+    pub(crate) meta: ObjectMeta,
+    pub(crate) range: ByteRange,
+    pub(crate) result_extensions: Extensions,
+    pub(crate) body: BoxStream<'static, object_store::Result<Bytes>>,
+    pub(crate) turn: Turn,
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answer").field("range", &self.range).finish_non_exhaustive()
+    }
+}
+
+/// Why one attempt failed.
+pub(crate) enum Failed {
+    Store(object_store::Error),
+    Stalled,
+    /// Not to be tried again.
+    Final(RangeError),
+}
+
+/// Counts attempts of one part, and waits between them.
+pub(crate) struct Retries {
+    in_a_row: u32,
+    total: u32,
+}
+
+impl Retries {
+    pub(crate) fn new() -> Self {
+        Self { in_a_row: 0, total: 0 }
+    }
+
+    /// New bytes came: the next failure is a new one.
+    pub(crate) fn progressed(&mut self) {
+        self.in_a_row = 0;
+    }
+
+    /// Waits until the next attempt may start.
+    ///
+    /// # Errors
+    /// If there should be none.
+    pub(crate) async fn wait(&mut self, state: &ReadState, failed: Failed) -> Result<(), RangeError> {
+        let config = &state.target.config;
+        let fault = match &failed {
+            Failed::Final(_) => None,
+            Failed::Store(error) => Some(Fault::of(error)).filter(|fault| fault.kind.is_transient()),
+            Failed::Stalled => {
+                Some(Fault { kind: ErrorKind::TimedOut, retry_after: None, throttled: false, status: None })
+            }
+        };
+        if fault.as_ref().is_some_and(|f| f.throttled) {
+            state.count(|c| &c.throttles, 1);
+            state.shared.gate.throttled();
+        }
+        let Some(fault) = fault.filter(|_| self.in_a_row < config.max_retries) else {
+            return Err(self.give_up(state, failed));
+        };
+        let doubled = config.retry_pause.saturating_mul(1 << self.in_a_row.min(16)).min(MAX_PAUSE);
+        let pause = fault.retry_after.unwrap_or_else(|| doubled.mul_f64(0.5 + fastrand::f64() / 2.0));
+        self.in_a_row += 1;
+        self.total += 1;
+        state.count(|c| &c.retries, 1);
+        match &failed {
+            Failed::Store(error) => {
+                tracing::debug!(object = %state.target.name, %error, ?pause, attempt = self.in_a_row, "a part is tried again");
+            }
+            _ => {
+                tracing::debug!(object = %state.target.name, ?pause, attempt = self.in_a_row, "a part stalled and is tried again");
+            }
+        }
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
+    fn give_up(&self, state: &ReadState, failed: Failed) -> RangeError {
+        let object = state.target.name.to_string();
+        match failed {
+            Failed::Final(error) => error,
+            Failed::Stalled => {
+                let seconds = state.target.config.stall_timeout.as_secs();
+                RangeError::Stalled { object, seconds, retries: self.total }
+            }
+            Failed::Store(source) if Fault::of(&source).kind == ErrorKind::Changed => {
+                let expected = state.begun().map_or_else(|| "another version".to_owned(), ToString::to_string);
+                RangeError::Changed { object, expected, got: "another version".to_owned() }
+            }
+            Failed::Store(source) => RangeError::Store { object, source, retries: self.total },
+        }
+    }
+}
+
+/// The first request of a read, until it succeeds or is given up: begins the version.
+pub(crate) async fn first(state: &Arc<ReadState>, ask: GetRange, spec: RangeSpec) -> Result<Answer, RangeError> {
+    let mut retries = Retries::new();
+    let mut ask = Some(ask);
+    loop {
+        let failed = match send(state, ask.clone(), None).await {
+            Ok(answer) => return Ok(answer),
+            Err(failed) => failed,
+        };
+        if let Failed::Store(error) = &failed
+            && Fault::of(error).status == Some(416)
+        {
+            // No byte at that place. From byte 0 on that means the object is empty: the plain GET tells its version.
+            // From elsewhere the object is shorter than asked: how long it is, its head tells.
+            if matches!(spec, RangeSpec::From(0) | RangeSpec::Last(_)) && ask.is_some() {
+                ask = None;
+                continue;
+            }
+            let size = size_of(state).await?;
+            return Err(RangeError::OutOfRange { object: state.target.name.to_string(), range: spec, size });
+        }
+        retries.wait(state, failed).await?;
+    }
+}
+
+async fn size_of(state: &ReadState) -> Result<u64, RangeError> {
+    let options = GetOptions { head: true, ..GetOptions::default() };
+    match state.target.store.get_opts(&state.target.path, options).await {
+        Ok(result) => Ok(result.meta.size),
+        Err(source) => Err(RangeError::Store { object: state.target.name.to_string(), source, retries: 0 }),
+    }
+}
+
+/// Sends one request, in its turn, and checks the head of what comes back.
+pub(crate) async fn send(
+    state: &Arc<ReadState>,
+    ask: Option<GetRange>,
+    turn: Option<Turn>,
+) -> Result<Answer, Failed> {
+    let turn = match turn {
+        Some(turn) => turn,
+        None => state.turn().await,
+    };
+    let stall = state.target.config.stall_timeout;
+    let result = tokio::time::timeout(stall, hedged(state, ask)).await.map_err(|_| Failed::Stalled)??;
+    state.insist(&result.meta).map_err(Failed::Final)?;
+    let (meta, range) = (result.meta.clone(), ByteRange::from(result.range.clone()));
+    let result_extensions = result.extensions.clone();
+    Ok(Answer { meta, range, result_extensions, body: result.into_stream().boxed(), turn })
+}
+
+/// The answer to a request or to its double.
+async fn hedged(state: &Arc<ReadState>, ask: Option<GetRange>) -> Result<GetResult, Failed> {
+    let shared = &state.shared;
+    let sent_at = shared.clock.now();
+    let threshold = {
+        let mut hedge = shared.hedge();
+        hedge.sent();
+        hedge.threshold(sent_at).filter(|_| state.target.config.hedge)
+    };
+    let mut original = pin!(request(state, ask.clone(), false));
+    let answered = match threshold {
+        None => original.await,
+        Some(threshold) => match tokio::time::timeout(threshold, &mut original).await {
+            Ok(answer) => answer,
+            Err(_) if shared.gate.has_room() && shared.hedge().try_hedge() => {
+                state.count(|c| &c.hedges, 1);
+                tracing::debug!(object = %state.target.name, ?threshold, "a first byte is late: asked for again");
+                // A turn of its own: a hedge is a request like any other.
+                let _turn = shared.gate.enter(state.target.intent).await;
+                let double = pin!(request(state, ask, true));
+                match select(original, double).await {
+                    Either::Left((Ok(answer), _)) | Either::Right((Ok(answer), _)) => Ok(answer),
+                    // One failed: the other may still succeed.
+                    Either::Left((Err(_), double)) => double.await,
+                    Either::Right((Err(_), original)) => original.await,
+                }
+            }
+            Err(_) => original.await,
+        },
+    };
+    let now = shared.clock.now();
+    let took: Duration = now.saturating_sub(sent_at);
+    let result = answered.map_err(Failed::Store)?;
+    shared.hedge().answered(now, took);
+    Ok(result)
+}
+
+async fn request(state: &ReadState, ask: Option<GetRange>, fresh: bool) -> object_store::Result<GetResult> {
+    state.count(|c| &c.requests, 1);
+    let mut extensions = Extensions::new();
+    extensions.insert(EngineRead);
+    if fresh {
+        extensions.insert(FreshConnection);
+    }
+    let if_match = state.begun().and_then(|known| known.version.if_match()).map(str::to_owned);
+    let options = GetOptions { range: ask, if_match, extensions, ..GetOptions::default() };
+    state.target.store.get_opts(&state.target.path, options).await
+}

@@ -1,0 +1,292 @@
+//! One read: what its parts share, and who runs them.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use forebay_source::WholeBody;
+use forebay_types::{ByteRange, RangeSpec};
+use object_store::{GetRange, ObjectMeta};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::budget::Reservation;
+use crate::config::OVERDRAFT;
+use crate::engine::Shared;
+use crate::error::RangeError;
+use crate::gate::Permit;
+use crate::head::{self, Answer};
+use crate::part;
+use crate::plan;
+use crate::stats::{Counters, RangeStats};
+use crate::target::{Known, Target};
+
+/// What all parts of a read share.
+#[derive(Debug)]
+pub(crate) struct ReadState {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) target: Target,
+    /// The version that was begun; every answer must be of it.
+    begun: OnceLock<Known>,
+    counters: Counters,
+    started: Duration,
+    /// `max_concurrent_ranges` of this read.
+    flow: Arc<Semaphore>,
+    /// Bytes reserved for this read, and a bell for when they are all given back.
+    held: AtomicU64,
+    drained: Notify,
+}
+
+/// Leave to have one request in flight: this read's and the engine's.
+#[derive(Debug)]
+pub(crate) struct Turn {
+    _flow: OwnedSemaphorePermit,
+    _gate: Permit,
+}
+
+/// Memory reserved for one part; goes back when dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    reservation: Reservation,
+    bytes: u64,
+    state: Arc<ReadState>,
+}
+
+impl Held {
+    /// Gives back what was consumed.
+    pub(crate) fn release(&mut self, bytes: u64) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.reservation.release(bytes);
+        self.state.give_back(bytes);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.state.give_back(self.bytes);
+    }
+}
+
+impl ReadState {
+    pub(crate) fn count(&self, which: fn(&Counters) -> &AtomicU64, n: u64) {
+        which(&self.counters).fetch_add(n, Relaxed);
+        which(&self.shared.totals).fetch_add(n, Relaxed);
+    }
+
+    pub(crate) fn stats(&self) -> RangeStats {
+        self.counters.snapshot(self.shared.clock.now().saturating_sub(self.started))
+    }
+
+    /// The version that was begun, once an answer has told it.
+    pub(crate) fn begun(&self) -> Option<&Known> {
+        self.begun.get()
+    }
+
+    /// Insists that `meta` is of the version that was begun; the first answer begins.
+    pub(crate) fn insist(&self, meta: &ObjectMeta) -> Result<(), RangeError> {
+        let got = Known::of(meta);
+        let begun = self.begun.get_or_init(|| got.clone());
+        if *begun == got {
+            return Ok(());
+        }
+        Err(RangeError::Changed {
+            object: self.target.name.to_string(),
+            expected: begun.to_string(),
+            got: got.to_string(),
+        })
+    }
+
+    pub(crate) async fn turn(&self) -> Turn {
+        let flow = self.flow.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let gate = self.shared.gate.enter(self.target.intent).await;
+        Turn { _flow: flow, _gate: gate }
+    }
+
+    /// Memory for the first bytes of `part`: for all of it as soon as the budget has room; for a small piece at once
+    /// if this read holds nothing, so that it moves on whatever other readers sit on.
+    async fn memory_for(self: &Arc<Self>, part: ByteRange) -> (ByteRange, Held) {
+        let budget = &self.shared.budget;
+        loop {
+            let drained = self.drained.notified();
+            if let Some(reservation) = budget.try_reserve(part.len()) {
+                return (part, self.hold(reservation, part.len()));
+            }
+            if self.held.load(Relaxed) == 0 {
+                let (piece, _) = part.split_at(OVERDRAFT);
+                tracing::debug!(%piece, "the memory budget is used up: on with a small piece");
+                return (piece, self.hold(budget.overdraw(piece.len()), piece.len()));
+            }
+            tokio::select! {
+                reservation = budget.reserve(part.len()) => return (part, self.hold(reservation, part.len())),
+                () = drained => {}
+            }
+        }
+    }
+
+    fn hold(self: &Arc<Self>, reservation: Reservation, bytes: u64) -> Held {
+        self.held.fetch_add(bytes, Relaxed);
+        Held { reservation, bytes, state: self.clone() }
+    }
+
+    fn give_back(&self, bytes: u64) {
+        if self.held.fetch_sub(bytes, Relaxed) == bytes {
+            self.drained.notify_one();
+        }
+    }
+}
+
+/// Where a part's bytes go. Called on runtime threads, so it must not block for long.
+pub(crate) trait PartOut: Send + 'static {
+    /// Takes the next bytes; `offset` counts from the start of the read.
+    fn chunk(&mut self, offset: u64, bytes: Bytes) -> io::Result<()>;
+}
+
+/// A read whose object is known: size, version, and perhaps the first bytes on their way.
+#[derive(Debug)]
+pub struct Opened {
+    state: Arc<ReadState>,
+    meta: Option<ObjectMeta>,
+    range: ByteRange,
+    first: Option<Answer>,
+}
+
+impl Opened {
+    pub(crate) async fn open(shared: Arc<Shared>, target: Target, spec: RangeSpec) -> Result<Self, RangeError> {
+        let flow = Arc::new(Semaphore::new(target.config.max_concurrent_ranges.clamp(1, Semaphore::MAX_PERMITS)));
+        let begun = target.known.clone().map(OnceLock::from).unwrap_or_default();
+        let state = Arc::new(ReadState {
+            started: shared.clock.now(),
+            shared,
+            begun,
+            counters: Counters::default(),
+            flow,
+            held: AtomicU64::new(0),
+            drained: Notify::new(),
+            target,
+        });
+        if let Some(known) = state.begun() {
+            let range = state.resolve(spec, known.size)?;
+            return Ok(Self { state, meta: None, range, first: None });
+        }
+        let ask = match spec {
+            RangeSpec::Bounded(range) => asking(plan::first_part(range, &state.target.config)),
+            RangeSpec::From(start) => {
+                asking(plan::first_part(ByteRange::new(start, u64::MAX), &state.target.config))
+            }
+            RangeSpec::Last(len) => GetRange::Suffix(len),
+        };
+        let first = head::first(&state, ask, spec).await?;
+        let size = first.meta.size;
+        let range = state.resolve(spec, size)?;
+        Ok(Self { state, meta: Some(first.meta.clone()), range, first: Some(first) })
+    }
+
+    /// What the first answer said of the object; `None` if it was known before and nothing was asked.
+    pub fn meta(&self) -> Option<&ObjectMeta> {
+        self.meta.as_ref()
+    }
+
+    /// The object's size and version.
+    pub fn known(&self) -> Option<&Known> {
+        self.state.begun()
+    }
+
+    /// The bytes that will be read.
+    pub fn range(&self) -> ByteRange {
+        self.range
+    }
+
+    /// The parts still to be read: first the one that is on its way, if any.
+    pub(crate) fn plan(&self) -> (Option<ByteRange>, impl Iterator<Item = ByteRange> + use<>) {
+        let config = &self.state.target.config;
+        match &self.first {
+            Some(first) => {
+                let whole = first.result_extensions.get::<WholeBody>().is_some();
+                let range = if whole { self.range } else { first.range.intersect(self.range) };
+                (Some(range), plan::parts(ByteRange::new(range.end(), self.range.end()), config))
+            }
+            None => (None, plan::parts(self.range, config)),
+        }
+    }
+
+    /// Runs all parts, each into what `out` makes for it; gives those back, done.
+    pub(crate) async fn run<O: PartOut>(
+        mut self,
+        mut out: impl FnMut(ByteRange, Held) -> O,
+    ) -> Result<(Vec<O>, Arc<ReadState>), RangeError> {
+        let state = self.state.clone();
+        let start = self.range.start();
+        let (first_range, mut rest) = self.plan();
+        let mut answer = self.first.take();
+        let mut next = first_range.filter(|r| !r.is_empty()).or_else(|| rest.next());
+        let mut tasks: JoinSet<Result<O, RangeError>> = JoinSet::new();
+        let mut done = Vec::new();
+        while let Some(part) = next {
+            // A part whose answer is here has its turn already.
+            let has_turn = answer.is_some();
+            let prepare = async {
+                let (piece, held) = state.memory_for(part).await;
+                let turn = if has_turn { None } else { Some(state.turn().await) };
+                (piece, held, turn)
+            };
+            tokio::pin!(prepare);
+            let (piece, held, turn) = loop {
+                tokio::select! {
+                    ready = &mut prepare => break ready,
+                    Some(finished) = tasks.join_next() => done.push(joined(finished)?),
+                }
+            };
+            let (_, left) = part.split_at(piece.len());
+            if piece != part {
+                // Cut short for want of memory: an answer for the whole part would bring more than there is room for.
+                answer = None;
+            }
+            tracing::debug!(object = %state.target.name, %piece, "part");
+            let job = part::Job { state: state.clone(), part: piece, start, answer: answer.take(), turn };
+            tasks.spawn(job.run(out(piece, held)));
+            next = if left.is_empty() { rest.next() } else { Some(left) };
+        }
+        while let Some(finished) = tasks.join_next().await {
+            done.push(joined(finished)?);
+        }
+        Ok((done, state))
+    }
+
+    pub(crate) fn state(&self) -> &Arc<ReadState> {
+        &self.state
+    }
+
+    /// If the whole read is one part, its job: small reads need no task of their own.
+    pub(crate) fn single(&mut self) -> Option<part::Job> {
+        let (first, mut rest) = self.plan();
+        let part = first.filter(|r| !r.is_empty()).or_else(|| rest.next())?;
+        if part != self.range {
+            return None;
+        }
+        let answer = self.first.take();
+        Some(part::Job { state: self.state.clone(), part, start: part.start(), answer, turn: None })
+    }
+}
+
+/// The range as it is asked for: without an end where there is none, since servers read huge numbers badly.
+fn asking(range: ByteRange) -> GetRange {
+    if range.end() == u64::MAX { GetRange::Offset(range.start()) } else { GetRange::Bounded(range.into()) }
+}
+
+fn joined<O>(finished: Result<Result<O, RangeError>, tokio::task::JoinError>) -> Result<O, RangeError> {
+    match finished {
+        Ok(outcome) => outcome,
+        Err(error) if error.is_cancelled() => Err(RangeError::Cancelled),
+        Err(error) => Err(RangeError::Task(error.to_string())),
+    }
+}
+
+impl ReadState {
+    fn resolve(&self, spec: RangeSpec, size: u64) -> Result<ByteRange, RangeError> {
+        let object = || self.target.name.to_string();
+        spec.resolve(size).ok_or_else(|| RangeError::OutOfRange { object: object(), range: spec, size })
+    }
+}

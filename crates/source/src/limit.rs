@@ -1,0 +1,193 @@
+//! A cap on requests in flight, shared by all sources of the process.
+
+use std::fmt;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{FutureExt, Stream, StreamExt};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
+};
+use crate::stack::map_stream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How many requests, and so connections, the whole process may have open at a time. Clones share the budget.
+#[derive(Clone, Debug)]
+pub struct ConnectionBudget {
+    permits: Arc<Semaphore>,
+    max: usize,
+}
+
+impl ConnectionBudget {
+    /// A budget of `max` requests; at least one.
+    pub fn new(max: usize) -> Self {
+        let max = max.clamp(1, Semaphore::MAX_PERMITS);
+        Self { permits: Arc::new(Semaphore::new(max)), max }
+    }
+
+    /// The whole budget.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Requests in flight now.
+    pub fn in_use(&self) -> usize {
+        self.max - self.permits.available_permits()
+    }
+
+    async fn acquire(&self) -> OwnedSemaphorePermit {
+        self.permits.clone().acquire_owned().await.expect("the semaphore is never closed")
+    }
+}
+
+/// Holds one permit for each request, until its body has been read or dropped. Outermost in the stack, so that time
+/// spent waiting here counts as nobody's latency.
+#[derive(Debug)]
+pub struct Limit {
+    inner: Arc<dyn ObjectStore>,
+    budget: ConnectionBudget,
+}
+
+impl Limit {
+    /// Lets requests to `inner` pass as `budget` allows.
+    pub fn new(inner: Arc<dyn ObjectStore>, budget: ConnectionBudget) -> Self {
+        Self { inner, budget }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Limit({}, {})", self.budget.max, self.inner)
+    }
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl ObjectStore for Limit {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        let _permit = self.budget.acquire().await;
+        self.inner.put_opts(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        location: &Path,
+        opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        let _permit = self.budget.acquire().await;
+        let inner = self.inner.put_multipart_opts(location, opts).await?;
+        Ok(Box::new(LimitUpload { inner, budget: self.budget.clone() }))
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let permit = self.budget.acquire().await;
+        let result = self.inner.get_opts(location, options).await?;
+        Ok(map_stream(result, |stream| Held { stream, permit: Some(permit) }.boxed()))
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let _permit = self.budget.acquire().await;
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let inner = self.inner.clone();
+        self.hold(move || inner.delete_stream(locations))
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (inner, prefix) = (self.inner.clone(), prefix.cloned());
+        self.hold(move || inner.list(prefix.as_ref()))
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (inner, prefix, offset) = (self.inner.clone(), prefix.cloned(), offset.clone());
+        self.hold(move || inner.list_with_offset(prefix.as_ref(), &offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let _permit = self.budget.acquire().await;
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let _permit = self.budget.acquire().await;
+        self.inner.copy_opts(from, to, options).await
+    }
+
+    async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
+        let _permit = self.budget.acquire().await;
+        self.inner.rename_opts(from, to, options).await
+    }
+}
+
+impl Limit {
+    fn hold<T: Send + 'static>(
+        &self,
+        start: impl FnOnce() -> BoxStream<'static, Result<T>> + Send + 'static,
+    ) -> BoxStream<'static, Result<T>> {
+        let budget = self.budget.clone();
+        async move {
+            let permit = budget.acquire().await;
+            Held { stream: start(), permit: Some(permit) }
+        }
+        .into_stream()
+        .flatten()
+        .boxed()
+    }
+}
+
+/// A stream with its permit, which goes back at the end of the stream, not when its reader lets go of it.
+struct Held<T> {
+    stream: BoxStream<'static, Result<T>>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl<T> Stream for Held<T> {
+    type Item = Result<T>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.stream.as_mut().poll_next(cx);
+        if matches!(next, Poll::Ready(None)) {
+            self.permit = None;
+        }
+        next
+    }
+}
+
+/// Each part of an upload is a request of its own.
+#[derive(Debug)]
+struct LimitUpload {
+    inner: Box<dyn MultipartUpload>,
+    budget: ConnectionBudget,
+}
+
+#[async_trait]
+impl MultipartUpload for LimitUpload {
+    fn put_part(&mut self, data: PutPayload) -> UploadPart {
+        let part = self.inner.put_part(data);
+        let budget = self.budget.clone();
+        async move {
+            let _permit = budget.acquire().await;
+            part.await
+        }
+        .boxed()
+    }
+
+    async fn complete(&mut self) -> Result<PutResult> {
+        let _permit = self.budget.acquire().await;
+        self.inner.complete().await
+    }
+
+    async fn abort(&mut self) -> Result<()> {
+        let _permit = self.budget.acquire().await;
+        self.inner.abort().await
+    }
+}

@@ -1,0 +1,305 @@
+//! From a URL to a store that can be read.
+
+use std::path::{Component, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use forebay_types::{ErrorKind, ObjectId, Origin, Version, printable};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, RetryConfig};
+
+use crate::file::{FileStore, FileStoreError, FileStoreOptions};
+use crate::http_store::HttpStore;
+use crate::limit::ConnectionBudget;
+use crate::location::{Location, Scheme};
+use crate::meter::Meter;
+use crate::options::SourceOptions;
+use crate::profile::Profile;
+use crate::stack::wrap;
+use crate::transport::{Connector, Transport};
+
+/// Opens sources. All of one opener share a transport (connections) and a budget of requests in flight.
+#[derive(Clone, Debug)]
+pub struct Opener {
+    options: Arc<SourceOptions>,
+    budget: ConnectionBudget,
+    transport: Arc<OnceLock<Transport>>,
+}
+
+/// A store that can be read, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The store, wrapped (see [`wrap`]).
+    pub store: Arc<dyn ObjectStore>,
+    /// What the URL names in it: an object, or a prefix.
+    pub path: Path,
+    /// Whether the URL says, by a final `/` or an empty key, that a prefix is meant.
+    pub is_prefix: bool,
+    /// Who it is.
+    pub origin: Origin,
+    /// How it likes to be read.
+    pub profile: Profile,
+    /// What was asked of it.
+    pub meter: Arc<Meter>,
+}
+
+/// Why a source could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A setting that the cloud client does not know, or cannot use.
+    #[error("{location} cannot be opened: {source}")]
+    Client {
+        /// Which URL.
+        location: String,
+        /// What the client says.
+        source: object_store::Error,
+    },
+    /// A key or path that cannot be addressed.
+    #[error("'{name}' cannot be addressed in {location}: {why}")]
+    Name {
+        /// Which URL.
+        location: String,
+        /// The part of it.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+    /// A local path that is not usable.
+    #[error("{path}: {source}")]
+    Local {
+        /// Which path.
+        path: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A directory that is not usable.
+    #[error(transparent)]
+    File(#[from] FileStoreError),
+    /// A setting with an unknown name.
+    #[error("unknown setting '{name}' for {scheme}")]
+    Setting {
+        /// As it was given.
+        name: String,
+        /// For which service.
+        scheme: &'static str,
+    },
+}
+
+impl OpenError {
+    /// What to do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Client { .. } | Self::Name { .. } | Self::Setting { .. } => ErrorKind::Invalid,
+            Self::Local { source, .. } => source.kind().into(),
+            Self::File(error) => error.kind(),
+        }
+    }
+}
+
+impl Opener {
+    /// An opener with its own connections and budget.
+    pub fn new(options: SourceOptions) -> Self {
+        let budget = ConnectionBudget::new(options.max_connections());
+        Self { options: Arc::new(options), budget, transport: Arc::default() }
+    }
+
+    /// The requests in flight of all its sources.
+    pub fn budget(&self) -> &ConnectionBudget {
+        &self.budget
+    }
+
+    /// The connections of all its remote sources.
+    pub fn transport(&self) -> &Transport {
+        self.transport.get_or_init(|| Transport::new(self.options.transport.clone()))
+    }
+
+    /// Opens what `location` names. Sends nothing: whether the object exists, the first read tells.
+    ///
+    /// # Errors
+    /// [`OpenError`], always before any request.
+    pub fn open(&self, location: &Location) -> Result<Source, OpenError> {
+        match location {
+            Location::Bucket { scheme, bucket, key } => self.open_bucket(location, *scheme, bucket, key),
+            Location::Web(url) => {
+                let store = HttpStore::new(url.clone(), self.transport().clone());
+                let origin = Origin::new(store.origin_url(), store.scope());
+                let path = store.object_path();
+                Ok(self.source(Arc::new(store), path, location.is_prefix(), origin, Profile::REMOTE))
+            }
+            Location::File(path) => self.open_file(location, path.clone()),
+        }
+    }
+
+    /// A store of the caller's own, wrapped and budgeted as the others.
+    pub fn adopt(&self, store: Arc<dyn ObjectStore>, path: Path, origin: Origin, profile: Profile) -> Source {
+        self.source(store, path, false, origin, profile)
+    }
+
+    /// A new, empty store in memory.
+    pub fn memory(&self) -> Source {
+        let origin = Origin::new("memory://", "");
+        self.source(Arc::new(InMemory::new()), Path::ROOT, true, origin, Profile::MEMORY)
+    }
+
+    fn source(
+        &self,
+        bare: Arc<dyn ObjectStore>,
+        path: Path,
+        is_prefix: bool,
+        origin: Origin,
+        profile: Profile,
+    ) -> Source {
+        let meter = Arc::new(Meter::default());
+        let store = wrap(bare, meter.clone(), self.budget.clone());
+        Source { store, path, is_prefix, origin, profile, meter }
+    }
+
+    fn open_bucket(
+        &self,
+        location: &Location,
+        scheme: Scheme,
+        bucket: &str,
+        key: &str,
+    ) -> Result<Source, OpenError> {
+        let client = |source| OpenError::Client { location: location.to_string(), source };
+        let bare_key = key.strip_suffix('/').unwrap_or(key);
+        let name = |why: String| OpenError::Name {
+            location: location.to_string(),
+            name: printable(key).into_owned(),
+            why,
+        };
+        let path = Path::parse(bare_key).map_err(|e| name(e.to_string()))?;
+        if path.as_ref() != bare_key {
+            return Err(name("it starts with '/'".to_owned()));
+        }
+        // Reads are resumed by the range engine, all else repeated by the transport.
+        let no_retries = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        let connector = Connector(self.transport().clone());
+        let cloud = |prefix: &'static str| {
+            self.options.cloud.iter().filter(move |(name, _)| name.starts_with(prefix))
+        };
+        let value = |name: &str| self.options.cloud.get(name).map(String::as_str);
+        let (store, url, scope): (Arc<dyn ObjectStore>, String, &str) = match scheme {
+            Scheme::Gcs => {
+                let mut builder =
+                    GoogleCloudStorageBuilder::new().with_bucket_name(bucket).with_retry(no_retries).with_http_connector(connector);
+                for (name, value) in cloud("google_") {
+                    let unknown = || OpenError::Setting { name: name.clone(), scheme: "gs" };
+                    builder = builder.with_config(name.parse::<GoogleConfigKey>().map_err(|_| unknown())?, value);
+                }
+                let url = format!("gs://{bucket}@{}", value("google_base_url").unwrap_or_default());
+                (Arc::new(builder.build().map_err(client)?), url, value("google_service_account").unwrap_or_default())
+            }
+            Scheme::Azure => {
+                let mut builder =
+                    MicrosoftAzureBuilder::new().with_container_name(bucket).with_retry(no_retries).with_http_connector(connector);
+                for (name, value) in cloud("azure_") {
+                    let unknown = || OpenError::Setting { name: name.clone(), scheme: "az" };
+                    builder = builder.with_config(name.parse::<AzureConfigKey>().map_err(|_| unknown())?, value);
+                }
+                let account = value("azure_storage_account_name").unwrap_or_default();
+                let url = format!("az://{bucket}@{account}{}", value("azure_storage_endpoint").unwrap_or_default());
+                (Arc::new(builder.build().map_err(client)?), url, account)
+            }
+            _ => {
+                let mut builder =
+                    AmazonS3Builder::new().with_bucket_name(bucket).with_retry(no_retries).with_http_connector(connector);
+                for (name, value) in cloud("aws_") {
+                    let unknown = || OpenError::Setting { name: name.clone(), scheme: "s3" };
+                    builder = builder.with_config(name.parse::<AmazonS3ConfigKey>().map_err(|_| unknown())?, value);
+                }
+                let endpoint = value("aws_endpoint_url").or(value("aws_region")).unwrap_or_default();
+                let url = format!("s3://{bucket}@{}", endpoint.trim_end_matches('/'));
+                (Arc::new(builder.build().map_err(client)?), url, value("aws_access_key_id").unwrap_or_default())
+            }
+        };
+        let origin = Origin::new(url, if scope.is_empty() { String::new() } else { fingerprint(scope) });
+        Ok(self.source(store, path, location.is_prefix(), origin, Profile::REMOTE))
+    }
+
+    fn open_file(&self, location: &Location, typed: PathBuf) -> Result<Source, OpenError> {
+        let local = |path: &std::path::Path| {
+            let path = printable(&path.to_string_lossy()).into_owned();
+            move |source| OpenError::Local { path, source }
+        };
+        // The path that the user names is followed wherever it leads; what lies below it is not (FileStore).
+        let (root, key) = match std::fs::canonicalize(&typed) {
+            Ok(found) if found.is_dir() => (found, String::new()),
+            Ok(found) => split_file(&found)?,
+            // Not there: perhaps it is to be written. Its nearest directory that exists becomes the root.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing(&typed).map_err(local(&typed))?,
+            Err(error) => return Err(local(&typed)(error)),
+        };
+        let name = |why: String| OpenError::Name {
+            location: location.to_string(),
+            name: printable(&key).into_owned(),
+            why,
+        };
+        let path = Path::parse(&key).map_err(|e| name(e.to_string()))?;
+        let options = FileStoreOptions { sync_writes: self.options.sync_writes, ..FileStoreOptions::default() };
+        let store = FileStore::open(&root, options)?;
+        let origin = Origin::new(format!("file://{}", root.display()), "");
+        let is_prefix = key.is_empty() || location.is_prefix();
+        Ok(self.source(Arc::new(store), path, is_prefix, origin, Profile::FILE))
+    }
+}
+
+/// Directory and name of an existing file.
+fn split_file(found: &std::path::Path) -> Result<(PathBuf, String), OpenError> {
+    let error = |why: &str| OpenError::Name {
+        location: printable(&found.to_string_lossy()).into_owned(),
+        name: found.file_name().map(|n| printable(&n.to_string_lossy()).into_owned()).unwrap_or_default(),
+        why: why.to_owned(),
+    };
+    let parent = found.parent().ok_or_else(|| error("it has no directory"))?;
+    let name = found.file_name().and_then(|n| n.to_str()).ok_or_else(|| error("its name is not UTF-8"))?;
+    Ok((parent.to_owned(), name.to_owned()))
+}
+
+/// The nearest existing directory above a path that does not exist, and the rest of the path.
+fn missing(typed: &std::path::Path) -> std::io::Result<(PathBuf, String)> {
+    let absolute = std::path::absolute(typed)?;
+    if absolute.components().any(|c| c == Component::ParentDir) {
+        return Err(std::io::ErrorKind::NotFound.into());
+    }
+    for above in absolute.ancestors().skip(1) {
+        if let Ok(root) = std::fs::canonicalize(above) {
+            if !root.is_dir() {
+                return Err(std::io::ErrorKind::NotADirectory.into());
+            }
+            let rest = absolute.strip_prefix(above).unwrap_or(&absolute);
+            let rest = rest.to_str().ok_or(std::io::ErrorKind::InvalidFilename)?;
+            return Ok((root, rest.to_owned()));
+        }
+    }
+    Err(std::io::ErrorKind::NotFound.into())
+}
+
+/// A short name for a credential's public half: FNV-1a, so that maps and logs do not even show the key's id.
+fn fingerprint(text: &str) -> String {
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{hash:016x}")
+}
+
+impl Source {
+    /// The identity of the object that `meta` describes.
+    pub fn object_id(&self, meta: &ObjectMeta) -> ObjectId {
+        ObjectId { origin: self.origin.clone(), key: meta.location.as_ref().into(), version: version_of(meta), size: meta.size }
+    }
+}
+
+/// What tells this version of an object from the next, as far as the store says.
+pub fn version_of(meta: &ObjectMeta) -> Version {
+    let micros = meta.last_modified.timestamp_micros();
+    match &meta.e_tag {
+        Some(tag) => Version::ETag(tag.as_str().into()),
+        // 1970 is what stores say that do not know (see HttpStore).
+        None if micros != 0 => Version::Modified(micros),
+        None => Version::Unknown,
+    }
+}

@@ -1,0 +1,39 @@
+//! Settings of sources. Plain data: who fills it (the command line reads environment and files) is not known here.
+
+use std::collections::BTreeMap;
+
+use crate::transport::TransportOptions;
+
+/// How stores are reached.
+#[derive(Clone, Default)]
+pub struct SourceOptions {
+    /// Settings of the cloud clients by the names of their environment variables in lower case (`aws_access_key_id`,
+    /// `aws_endpoint_url`, `google_service_account`, `azure_storage_account_name`, …). Unknown names are errors for
+    /// the scheme whose prefix they carry.
+    pub cloud: BTreeMap<String, String>,
+    /// Connections.
+    pub transport: TransportOptions,
+    /// Whether a put to a local file returns only when the disk has it.
+    pub sync_writes: bool,
+    /// Requests in flight in the whole process; 0 means the default of 64 (S3 answers about 90 MB/s on each).
+    pub max_connections: usize,
+}
+
+impl SourceOptions {
+    /// The cap on requests in flight.
+    pub fn max_connections(&self) -> usize {
+        if self.max_connections == 0 { 64 } else { self.max_connections }
+    }
+}
+
+impl std::fmt::Debug for SourceOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Names only: among the values are secrets.
+        f.debug_struct("SourceOptions")
+            .field("cloud", &self.cloud.keys().collect::<Vec<_>>())
+            .field("transport", &self.transport)
+            .field("sync_writes", &self.sync_writes)
+            .field("max_connections", &self.max_connections())
+            .finish()
+    }
+}

@@ -1,0 +1,188 @@
+//! The transport as object_store's HTTP client: failing statuses become typed, and what may be repeated is.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
+use forebay_types::limits::{MAX_ERROR_BODY_BYTES, MAX_LIST_PAGE_BYTES, MAX_RETRY_AFTER};
+use http::{HeaderMap, Method, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use object_store::ClientOptions;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+};
+
+use super::list_guard;
+use super::{Body, Failure, Transport};
+
+/// Marks a GET of the range engine, in the extensions of its `GetOptions`: the engine resumes broken parts
+/// itself, where they broke, so nothing below it may repeat them from the start.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineRead;
+
+/// Marks a request that must not ride a pooled connection: a hedge against a dead one.
+#[derive(Clone, Copy, Debug)]
+pub struct FreshConnection;
+
+/// Attempts at a request that carries no bulk data. With the pauses below they span about 6 s, enough for a
+/// server's restart of one node and short enough for a user who waits.
+const ATTEMPTS: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Gives object_store's clients our transport.
+#[derive(Clone, Debug)]
+pub struct Connector(pub Transport);
+
+impl HttpConnector for Connector {
+    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+        Ok(HttpClient::new(Service { transport: self.0.clone() }))
+    }
+}
+
+/// [`Transport`] in the shape that object_store's clients call.
+#[derive(Clone, Debug)]
+pub struct Service {
+    transport: Transport,
+}
+
+#[async_trait]
+impl HttpService for Service {
+    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+        let is_list = list_guard::is_list(&request);
+        let response = send_repeating(&self.transport, request).await.map_err(to_http_error)?;
+        let (parts, body) = response.into_parts();
+        if is_list && parts.status.is_success() {
+            let page = collect(body, MAX_LIST_PAGE_BYTES, "page of a listing").await.map_err(to_http_error)?;
+            let page = list_guard::drop_impossible_keys(page, self.transport.meter()).map_err(to_http_error)?;
+            return Ok(HttpResponse::from_parts(parts, page.into()));
+        }
+        Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body.map_err(to_http_error))))
+    }
+}
+
+/// Sends `request`; repeats it, with pauses, as long as that is safe and may help.
+///
+/// # Errors
+/// Besides what the transport says, statuses that object_store would hand on as mere text: 400, 408, 416, 429 and
+/// 5xx come back as [`Failure::Status`].
+pub(crate) async fn send_repeating(
+    transport: &Transport,
+    request: HttpRequest,
+) -> Result<http::Response<Body>, Failure> {
+    let attempts = if is_repeatable(&request) { ATTEMPTS } else { 1 };
+    let mut pause = FIRST_PAUSE;
+    for attempt in 1..attempts {
+        match send_once(transport, request.clone()).await {
+            Err(failure) if failure.kind().is_transient() => {
+                transport.meter().retried();
+                let wait = failure.retry_after().unwrap_or_else(|| jitter(pause));
+                tracing::debug!(%failure, ?wait, attempt, method = %request.method(), "request is repeated");
+                tokio::time::sleep(wait).await;
+                pause *= 2;
+            }
+            outcome => return outcome,
+        }
+    }
+    send_once(transport, request).await
+}
+
+async fn send_once(transport: &Transport, request: HttpRequest) -> Result<http::Response<Body>, Failure> {
+    let response = transport.send(request).await?;
+    let status = response.status();
+    let typed = matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::RANGE_NOT_SATISFIABLE
+            | StatusCode::TOO_MANY_REQUESTS
+    );
+    if typed || status.is_server_error() { Err(status_failure(response).await) } else { Ok(response) }
+}
+
+/// Reads the error document of a failed request.
+pub(crate) async fn status_failure(response: http::Response<Body>) -> Failure {
+    let (parts, body) = response.into_parts();
+    let retry_after = retry_after(&parts.headers);
+    // An error document that does not arrive changes nothing about the status.
+    let text = collect(body, MAX_ERROR_BODY_BYTES, "error document").await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let element = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        let (value, _) = rest.split_once("</")?;
+        Some(value.chars().take(300).collect::<String>())
+    };
+    let plain = || {
+        let first = text.trim();
+        (!first.is_empty() && !first.starts_with('<')).then(|| first.chars().take(300).collect())
+    };
+    Failure::Status {
+        status: parts.status.as_u16(),
+        code: element("Code"),
+        message: element("Message").or_else(plain),
+        retry_after,
+    }
+}
+
+/// The whole of a small body; an error past `limit` bytes.
+pub(crate) async fn collect(mut body: Body, limit: usize, what: &'static str) -> Result<Bytes, Failure> {
+    let too_large = || Failure::TooLarge { what, limit };
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            if all.len() + data.len() > limit {
+                return Err(too_large());
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    Ok(all.freeze())
+}
+
+/// Retry-After in both its forms (RFC 9110 §10.2.3), capped.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            // A date is the server's clock against the server's clock: its own Date header, not ours.
+            let now = headers.get(header::DATE).and_then(|d| d.to_str().ok());
+            let now = httpdate::parse_http_date(now?).ok()?;
+            httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
+        }
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// Whether sending the request twice means the same as sending it once.
+fn is_repeatable(request: &HttpRequest) -> bool {
+    if request.extensions().get::<EngineRead>().is_some() {
+        return false;
+    }
+    match *request.method() {
+        Method::GET | Method::HEAD | Method::DELETE => true,
+        // A conditional PUT that was carried out, its answer lost, would fail the second time.
+        Method::PUT => {
+            !request.headers().contains_key(header::IF_NONE_MATCH) && !request.headers().contains_key(header::IF_MATCH)
+        }
+        _ => false,
+    }
+}
+
+/// Between half of `pause` and all of it, so that many clients do not come back in step.
+fn jitter(pause: Duration) -> Duration {
+    pause.mul_f64(0.5 + fastrand::f64() / 2.0)
+}
+
+fn to_http_error(failure: Failure) -> HttpError {
+    let kind = match &failure {
+        Failure::Connect { .. } | Failure::ConnectTimeout { .. } | Failure::Tls { .. } => HttpErrorKind::Connect,
+        Failure::Broken { .. } => HttpErrorKind::Interrupted,
+        Failure::Stalled { .. } => HttpErrorKind::Timeout,
+        _ => HttpErrorKind::Decode,
+    };
+    HttpError::new(kind, failure)
+}
