@@ -13,13 +13,17 @@ use crate::stats::RangeStats;
 struct Piece {
     start: u64,
     room: BytesMut,
-    _held: Option<Held>,
+    held: Option<Held>,
 }
 
 impl PartOut for Piece {
     fn chunk(&mut self, _offset: u64, bytes: Bytes) -> io::Result<()> {
         self.room.extend_from_slice(&bytes);
         Ok(())
+    }
+
+    fn done(&mut self) {
+        self.held = None;
     }
 }
 
@@ -43,12 +47,12 @@ impl Opened {
             room.reserve(len);
         }
         let pieces = match self.single() {
-            Some(job) => vec![job.run(Piece { start: 0, room, _held: None }).await?],
+            Some(job) => vec![job.run(Piece { start: 0, room, held: None }).await?],
             None => {
                 let cut = |part: forebay_types::ByteRange, held| {
                     let after = room.split_off(usize::try_from(part.len()).unwrap_or(usize::MAX).min(room.capacity()));
                     let piece = std::mem::replace(&mut room, after);
-                    Piece { start: part.start(), room: piece, _held: Some(held) }
+                    Piece { start: part.start(), room: piece, held: Some(held) }
                 };
                 let (mut pieces, _) = self.run(cut).await?;
                 pieces.sort_unstable_by_key(|piece| piece.start);

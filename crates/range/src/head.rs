@@ -174,7 +174,7 @@ async fn hedged(state: &Arc<ReadState>, ask: Option<GetRange>) -> Result<GetResu
         None => original.await,
         Some(threshold) => match tokio::time::timeout(threshold, &mut original).await {
             Ok(answer) => answer,
-            Err(_) if shared.gate.has_room() && shared.hedge().try_hedge() => {
+            Err(_) if state.has_room() && shared.hedge().try_hedge() => {
                 state.count(|c| &c.hedges, 1);
                 tracing::debug!(object = %state.target.name, ?threshold, "a first byte is late: asked for again");
                 // A turn of its own: a hedge is a request like any other.

@@ -47,6 +47,7 @@ impl Job {
         }
         self.state.count(|c| &c.ranges, 1);
         self.state.shared.gate.succeeded();
+        out.done();
         Ok(out)
     }
 

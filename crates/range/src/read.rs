@@ -105,6 +105,12 @@ impl ReadState {
         Turn { _flow: flow, _gate: gate }
     }
 
+    /// Whether one more request would take nothing from the others: neither this read nor the engine sends as many as
+    /// it may. A read that does is bound by bandwidth, and asking twice for the same bytes would only slow it.
+    pub(crate) fn has_room(&self) -> bool {
+        self.flow.available_permits() > 0 && self.shared.gate.has_room()
+    }
+
     /// Memory for the first bytes of `part`: for all of it as soon as the budget has room; for a small piece at once
     /// if this read holds nothing, so that it moves on whatever other readers sit on.
     async fn memory_for(self: &Arc<Self>, part: ByteRange) -> (ByteRange, Held) {
@@ -142,6 +148,9 @@ impl ReadState {
 pub(crate) trait PartOut: Send + 'static {
     /// Takes the next bytes; `offset` counts from the start of the read.
     fn chunk(&mut self, offset: u64, bytes: Bytes) -> io::Result<()>;
+
+    /// Told when the part is complete: memory that was held for bytes on their way goes back.
+    fn done(&mut self) {}
 }
 
 /// A read whose object is known: size, version, and perhaps the first bytes on their way.

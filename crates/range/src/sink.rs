@@ -72,12 +72,16 @@ impl RangeSink for FileSink {
 /// A part's way into the sink. Its memory is held until the part is through: the chunks on their way count.
 struct SinkOut {
     sink: Arc<dyn RangeSink>,
-    _held: Option<crate::read::Held>,
+    held: Option<crate::read::Held>,
 }
 
 impl PartOut for SinkOut {
     fn chunk(&mut self, offset: u64, bytes: Bytes) -> io::Result<()> {
         self.sink.write_at(offset, &bytes)
+    }
+
+    fn done(&mut self) {
+        self.held = None;
     }
 }
 
@@ -94,10 +98,10 @@ impl Opened {
         let state = self.state().clone();
         match self.single() {
             Some(job) => {
-                job.run(SinkOut { sink, _held: None }).await?;
+                job.run(SinkOut { sink, held: None }).await?;
             }
             None => {
-                self.run(|_, held| SinkOut { sink: sink.clone(), _held: Some(held) }).await?;
+                self.run(|_, held| SinkOut { sink: sink.clone(), held: Some(held) }).await?;
             }
         }
         Ok(state.stats())

@@ -52,13 +52,19 @@ struct Lane {
 }
 
 struct LaneOut {
-    chunks: mpsc::UnboundedSender<Bytes>,
+    /// Gone when the part is complete: that ends the lane.
+    chunks: Option<mpsc::UnboundedSender<Bytes>>,
 }
 
 impl PartOut for LaneOut {
     fn chunk(&mut self, _offset: u64, bytes: Bytes) -> io::Result<()> {
         // A reader that is gone has aborted this task already, or is about to.
-        self.chunks.send(bytes).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let sent = self.chunks.as_ref().is_some_and(|chunks| chunks.send(bytes).is_ok());
+        if sent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    }
+
+    fn done(&mut self) {
+        self.chunks = None;
     }
 }
 
@@ -71,7 +77,7 @@ impl Opened {
             let (sender, chunks) = mpsc::unbounded_channel();
             // A stream that is gone needs no lane.
             let _ = new_lane.send(Lane { chunks, left: part.len(), held });
-            LaneOut { chunks: sender }
+            LaneOut { chunks: Some(sender) }
         });
         let task = tokio::spawn(async move { run.await.map(|_| ()) });
         RangeStream { lanes, current: None, run: Run(Some(task)), state, meta, range }

@@ -7,29 +7,8 @@
 //! changes under a reader ends in [`FileStoreError::Changed`], never in mixed bytes or a short success.
 //! A **write** walks down to the directory of its key one name at a time and through no symbolic link, writes to a
 //! temporary name beside its goal ([`staged`]) and appears there whole, by rename or, if it may replace nothing, by
-//! hard link ([`write`]: put, copy, rename, delete; [`multipart`]). A **listing** ([`list`]) walks depth first in
+//! hard link ([`mod@write`]: put, copy, rename, delete; [`multipart`]). A **listing** ([`list`]) walks depth first in
 //! small steps and holds one open directory per level, whatever the number of files.
-//!
-//! What the file system has and an object store has not:
-//!
-//! - **Keys are raw file names**: `a/b%20c` is the file `b%20c` in `a`; nothing is percent-encoded or decoded on the
-//!   way. A key with characters that [`Path::from`](object_store::path::Path) would encode is made by `Path::parse`.
-//! - **Names that no key can hold** (not UTF-8, control characters, over-long) do not fail a listing: they are left
-//!   out, counted ([`FileStore::skipped`]) and said once. Names that begin with `.forebay-tmp-` are ours: unfinished
-//!   writes, never listed, and no key may use them.
-//! - **Symbolic links that stay inside the tree are followed by reads**, and listed with the size of the file they
-//!   lead to. Links to directories can be read and listed through, but a listing does not descend into them nor name
-//!   them: each file is listed once, and no cycle can be walked. Dangling links and links that leave the tree are
-//!   skipped and counted. Nothing is ever written through a link; a put replaces a link, a delete removes it.
-//! - **FIFOs, sockets and devices** are skipped, counted and not opened: even a harmless-looking open wakes a waiting
-//!   writer or rewinds a tape.
-//! - **Directories** are made as needed and never removed. An empty one is a common prefix.
-//! - **The ETag** is made of inode, time of change (ns) and size. A foreign program that writes in place, sets the old
-//!   time again and keeps the size is not noticed.
-//! - **No attributes** (an error), no tags (ignored, as the trait asks), no versions, and no `PutMode::Update`: a
-//!   file system has no atomic compare-and-swap, and an emulated one would lose updates between processes.
-//!
-//! A crash can leave a temporary file behind (`find -name '.forebay-tmp-*'`); nothing else.
 
 use std::fmt;
 use std::ops::Range;
@@ -82,8 +61,30 @@ pub struct FileStoreOptions {
     pub create_root: bool,
 }
 
-/// An object store over a directory tree. Cheap to clone: clones share everything. See the module's text for what it
-/// makes of links, special files and odd names.
+/// An object store over a directory tree. Cheap to clone: clones share everything.
+///
+/// What the file system has and an object store has not:
+///
+/// - **Keys are raw file names**: `a/b%20c` is the file `b%20c` in `a`; nothing is percent-encoded or decoded on the
+///   way. A key with characters that [`Path::from`](object_store::path::Path) would encode is made by `Path::parse`.
+/// - **Names that no key can hold** (not UTF-8, control characters, over-long) do not fail a listing: they are left
+///   out, counted ([`Self::skipped`]) and said once. Names that begin with `.forebay-tmp-` are ours: unfinished
+///   writes, never listed, and no key may use them.
+/// - **Symbolic links that stay inside the tree are followed by reads**, and listed with the size of the file they
+///   lead to. Links to directories can be read and listed through, but a listing does not descend into them nor name
+///   them: each file is listed once, and no cycle can be walked. Dangling links and links that leave the tree are
+///   skipped and counted. Nothing is ever written through a link; a put replaces a link, a delete removes it.
+/// - **FIFOs, sockets and devices** are skipped, counted and not opened: even a harmless-looking open wakes a waiting
+///   writer or rewinds a tape.
+/// - **Directories** are made as needed and never removed. An empty one is a common prefix.
+/// - **The ETag** is made of inode, time of change (ns) and size. A foreign program that writes in place, keeps
+///   the size and sets the old time again (or writes twice within one step of the file system's clock: up to 10 ms on
+///   Linux before 6.13) is not noticed.
+/// - **No attributes** (an error), no tags (ignored, as the trait asks), no versions, and no `PutMode::Update`: a
+///   file system has no atomic compare-and-swap, and an emulated one would lose updates between processes.
+///
+/// An operation whose future is dropped goes on to its end on the blocking pool: a put given up may still appear. A
+/// crash can leave a temporary file behind (`find -name '.forebay-tmp-*'`), nothing else.
 #[derive(Clone)]
 pub struct FileStore {
     inner: Arc<Inner>,
@@ -108,7 +109,13 @@ impl FileStore {
     /// replacing the directory later does not move the store.
     pub fn open(root: &std::path::Path, options: FileStoreOptions) -> Result<Self, FileStoreError> {
         let shown = || printable(&root.to_string_lossy()).into_owned();
-        let failed = |action| move |source| FileStoreError::Io { action, path: shown(), source };
+        let failed = |action| {
+            move |source| FileStoreError::Io {
+                action,
+                path: shown(),
+                source,
+            }
+        };
         if options.create_root {
             std::fs::create_dir_all(root).map_err(failed("create the directory"))?;
         }
@@ -141,7 +148,11 @@ impl FileStore {
     /// How many names listings have left out so far: names that no key can hold, links that dangle, leave the tree or
     /// lead to directories, and files that are not regular. A name counts again in every listing that meets it.
     pub fn skipped(&self) -> u64 {
-        self.inner.skipped.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+        self.inner
+            .skipped
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum()
     }
 
     /// Runs `work` on the blocking pool with the shared state.
@@ -195,7 +206,8 @@ impl ObjectStore for FileStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let create_only = write::create_only(self, &opts)?;
         let location = location.clone();
-        self.run(move |inner| write::put(inner, &location, &payload, create_only)).await
+        self.run(move |inner| write::put(inner, &location, &payload, create_only))
+            .await
     }
 
     async fn put_multipart_opts(
@@ -205,7 +217,9 @@ impl ObjectStore for FileStore {
     ) -> Result<Box<dyn MultipartUpload>> {
         write::refuse_attributes(self, &opts.attributes)?;
         let location = location.clone();
-        let upload = self.run(move |inner| multipart::Upload::start(inner, &location)).await?;
+        let upload = self
+            .run(move |inner| multipart::Upload::start(inner, &location))
+            .await?;
         Ok(Box::new(upload))
     }
 
@@ -217,20 +231,20 @@ impl ObjectStore for FileStore {
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         let (location, ranges) = (location.clone(), ranges.to_vec());
-        self.run(move |inner| read::get_ranges(inner, &location, ranges)).await
+        self.run(move |inner| read::get_ranges(inner, &location, ranges))
+            .await
     }
 
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         let store = self.clone();
         locations
             .map(move |location| {
                 let store = store.clone();
                 async move {
                     let location = location?;
-                    store.run(move |inner| write::delete(inner, &location).map(|()| location)).await
+                    store
+                        .run(move |inner| write::delete(inner, &location).map(|()| location))
+                        .await
                 }
             })
             .buffered(DELETES_AT_ONCE)
@@ -246,7 +260,11 @@ impl ObjectStore for FileStore {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        list::stream(Arc::clone(&self.inner), prefix.cloned().unwrap_or_default(), Some(offset.clone()))
+        list::stream(
+            Arc::clone(&self.inner),
+            prefix.cloned().unwrap_or_default(),
+            Some(offset.clone()),
+        )
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -257,13 +275,15 @@ impl ObjectStore for FileStore {
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         let (from, to) = (from.clone(), to.clone());
         let create_only = options.mode == CopyMode::Create;
-        self.run(move |inner| write::copy(inner, &from, &to, create_only)).await
+        self.run(move |inner| write::copy(inner, &from, &to, create_only))
+            .await
     }
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         let (from, to) = (from.clone(), to.clone());
         let create_only = options.target_mode == RenameTargetMode::Create;
-        self.run(move |inner| write::rename(inner, &from, &to, create_only)).await
+        self.run(move |inner| write::rename(inner, &from, &to, create_only))
+            .await
     }
 }
 

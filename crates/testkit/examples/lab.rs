@@ -12,12 +12,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let profile = match args.next().as_deref() {
         Some("standard") => Profile::STANDARD,
         None | Some("loopback") => Profile::LOOPBACK,
-        Some(other) => return Err(Error::other(format!("no profile '{other}': standard or loopback")).into()),
+        Some(other) => {
+            return Err(Error::other(format!("no profile '{other}': standard or loopback")).into());
+        }
     };
     let gib: u64 = args.next().as_deref().unwrap_or("10").parse()?;
     let threads: usize = args.next().as_deref().unwrap_or("2").parse()?;
     let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let lab = Lab::builder().profile(profile).threads(threads).bind(bind).start()?;
+    let lab = Lab::builder()
+        .profile(profile)
+        .threads(threads)
+        .bind(bind)
+        .start()?;
     lab.objects().put("bucket", "big", Content::pattern(1, gib << 30));
     println!("{}/bucket/big", lab.endpoint());
     std::io::stdin().read_to_end(&mut Vec::new())?;

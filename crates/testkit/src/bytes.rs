@@ -25,7 +25,7 @@ pub enum Content {
         size: u64,
     },
     /// One content after the other, as multipart uploads make them.
-    Chain(Arc<[Content]>),
+    Chain(Arc<[Self]>),
 }
 
 impl Content {
@@ -81,7 +81,11 @@ impl Content {
         }
         match bytes.get(done) {
             None => Ok(()),
-            Some(&found) => Err(Mismatch { offset: offset + done as u64, expected: None, found }),
+            Some(&found) => Err(Mismatch {
+                offset: offset + done as u64,
+                expected: None,
+                found,
+            }),
         }
     }
 
@@ -146,7 +150,11 @@ pub struct Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { offset, expected, found } = self;
+        let Self {
+            offset,
+            expected,
+            found,
+        } = self;
         match expected {
             Some(expected) => write!(f, "byte {offset} is {found:#04x}, should be {expected:#04x}"),
             None => write!(f, "byte {offset} is {found:#04x}, but the object ends before it"),
@@ -197,14 +205,22 @@ mod tests {
     fn bytes_past_the_end_are_wrong() {
         let content = Content::from("abc");
         assert_eq!(content.check(0, b"abc"), Ok(()));
-        let past = Mismatch { offset: 3, expected: None, found: b'd' };
+        let past = Mismatch {
+            offset: 3,
+            expected: None,
+            found: b'd',
+        };
         assert_eq!(content.check(1, b"bcd"), Err(past));
         assert_eq!(past.to_string(), "byte 3 is 0x64, but the object ends before it");
     }
 
     #[test]
     fn the_prime_is_one() {
-        assert!((2..).take_while(|d| d * d <= PERIOD).all(|d| !PERIOD.is_multiple_of(d)));
+        assert!(
+            (2..)
+                .take_while(|d| d * d <= PERIOD)
+                .all(|d| !PERIOD.is_multiple_of(d))
+        );
     }
 
     fn any_content() -> impl Strategy<Value = Content> {

@@ -71,7 +71,12 @@ impl Counters {
     }
 
     /// Counts a request, and holds it as being answered until the guard is dropped.
-    pub(crate) fn begin(self: &Arc<Self>, op: Op, path: impl FnOnce() -> String, range: Option<RangeSpec>) -> InFlight {
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        op: Op,
+        path: impl FnOnce() -> String,
+        range: Option<RangeSpec>,
+    ) -> InFlight {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.ops[op as usize].fetch_add(1, Ordering::Relaxed);
         if matches!(op, Op::Get | Op::Head) && self.record_keys.load(Ordering::Relaxed) {
@@ -116,10 +121,14 @@ impl Counters {
 
     /// Gauges of what is going on now keep their value.
     pub(crate) fn reset(&self) {
-        for counter in [&self.connections, &self.requests, &self.bytes_sent].into_iter().chain(&self.ops) {
+        for counter in [&self.connections, &self.requests, &self.bytes_sent]
+            .into_iter()
+            .chain(&self.ops)
+        {
             counter.store(0, Ordering::Relaxed);
         }
-        self.max_concurrent.store(self.concurrent.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.max_concurrent
+            .store(self.concurrent.load(Ordering::Relaxed), Ordering::Relaxed);
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

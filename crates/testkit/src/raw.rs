@@ -62,7 +62,10 @@ impl RawReport {
         let mut sorted = self.latencies.clone();
         sorted.sort_unstable();
         let rank = (share * sorted.len() as f64).ceil() as usize;
-        sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()
+        sorted
+            .get(rank.clamp(1, sorted.len().max(1)) - 1)
+            .copied()
+            .unwrap_or_default()
     }
 }
 
@@ -75,7 +78,9 @@ struct Job {
 
 impl Default for RawClient {
     fn default() -> Self {
-        Self { max_buf_size: 512 * 1024 }
+        Self {
+            max_buf_size: 512 * 1024,
+        }
     }
 }
 
@@ -108,7 +113,8 @@ impl RawClient {
         ranges: &[ByteRange],
         connections: usize,
     ) -> io::Result<RawReport> {
-        self.run(addr, jobs(path, ranges), connections, Sink::Discard).await
+        self.run(addr, jobs(path, ranges), connections, Sink::Discard)
+            .await
     }
 
     /// Reads whole objects. Dropped: its connections end.
@@ -118,7 +124,13 @@ impl RawClient {
         paths: &[String],
         connections: usize,
     ) -> io::Result<RawReport> {
-        let jobs = paths.iter().map(|path| Job { path: path.as_str().into(), range: None }).collect();
+        let jobs = paths
+            .iter()
+            .map(|path| Job {
+                path: path.as_str().into(),
+                range: None,
+            })
+            .collect();
         self.run(addr, jobs, connections, Sink::Discard).await
     }
 
@@ -159,7 +171,13 @@ impl RawClient {
 
 fn jobs(path: &str, ranges: &[ByteRange]) -> Vec<Job> {
     let path: Arc<str> = path.into();
-    ranges.iter().map(|range| Job { path: Arc::clone(&path), range: Some(*range) }).collect()
+    ranges
+        .iter()
+        .map(|range| Job {
+            path: Arc::clone(&path),
+            range: Some(*range),
+        })
+        .collect()
 }
 
 struct Connection {
@@ -183,7 +201,11 @@ impl Connection {
             // A failure reaches the request that waits for it.
             drop(connection.await);
         });
-        Ok(Self { host: addr.to_string(), sender, _driver: driver })
+        Ok(Self {
+            host: addr.to_string(),
+            sender,
+            _driver: driver,
+        })
     }
 
     /// Bytes received, and how long they took.
@@ -191,28 +213,43 @@ impl Connection {
         let start = Instant::now();
         let mut request = Request::get(job.path.as_ref()).header(header::HOST, &self.host);
         if let Some(range) = job.range {
-            request = request.header(header::RANGE, format!("bytes={}-{}", range.start(), range.end() - 1));
+            request = request.header(
+                header::RANGE,
+                format!("bytes={}-{}", range.start(), range.end() - 1),
+            );
         }
         let request = request.body(Empty::new()).map_err(io::Error::other)?;
         self.sender.ready().await.map_err(io::Error::other)?;
-        let response = self.sender.send_request(request).await.map_err(io::Error::other)?;
+        let response = self
+            .sender
+            .send_request(request)
+            .await
+            .map_err(io::Error::other)?;
         if !response.status().is_success() {
-            return Err(io::Error::other(format!("GET {} answered {}", job.path, response.status())));
+            return Err(io::Error::other(format!(
+                "GET {} answered {}",
+                job.path,
+                response.status()
+            )));
         }
         let first = job.range.map_or(0, ByteRange::start);
         let mut received = 0;
         let mut body = response.into_body();
         while let Some(frame) = body.frame().await {
-            let Ok(bytes) = frame.map_err(io::Error::other)?.into_data() else { continue };
+            let Ok(bytes) = frame.map_err(io::Error::other)?.into_data() else {
+                continue;
+            };
             if let Sink::File(file) = sink {
                 file.write_all_at(&bytes, first + received)?;
             }
             received += bytes.len() as u64;
         }
         match job.range {
-            Some(range) if range.len() != received => {
-                Err(io::Error::other(format!("GET {} gave {received} bytes, not {}", job.path, range.len())))
-            }
+            Some(range) if range.len() != received => Err(io::Error::other(format!(
+                "GET {} gave {received} bytes, not {}",
+                job.path,
+                range.len()
+            ))),
             _ => Ok((received, start.elapsed())),
         }
     }

@@ -58,7 +58,9 @@ pub enum FileStoreError {
         path: String,
     },
     /// A directory on the way of a write is a symbolic link.
-    #[error("{path} is behind the symbolic link '{link}', and nothing is written through links; use the real path")]
+    #[error(
+        "{path} is behind the symbolic link '{link}', and nothing is written through links; use the real path"
+    )]
     Link {
         /// The file to be written or removed.
         path: String,
@@ -108,7 +110,10 @@ impl FileStoreError {
         match self {
             Self::Missing { .. } => ErrorKind::NotFound,
             // To an object store a directory is no object at all.
-            Self::NotAFile { what: super::meta::DIRECTORY, .. } => ErrorKind::NotFound,
+            Self::NotAFile {
+                what: super::meta::DIRECTORY,
+                ..
+            } => ErrorKind::NotFound,
             Self::NotAFile { .. } | Self::Key { .. } | Self::Range { .. } | Self::Over { .. } => {
                 ErrorKind::Invalid
             }
@@ -140,10 +145,22 @@ impl From<FileStoreError> for object_store::Error {
     fn from(error: FileStoreError) -> Self {
         let path = error.path().to_owned();
         match error.kind() {
-            ErrorKind::NotFound => Self::NotFound { path, source: error.into() },
-            ErrorKind::Conflict => Self::AlreadyExists { path, source: error.into() },
-            ErrorKind::Denied => Self::PermissionDenied { path, source: error.into() },
-            _ => Self::Generic { store: "file", source: error.into() },
+            ErrorKind::NotFound => Self::NotFound {
+                path,
+                source: error.into(),
+            },
+            ErrorKind::Conflict => Self::AlreadyExists {
+                path,
+                source: error.into(),
+            },
+            ErrorKind::Denied => Self::PermissionDenied {
+                path,
+                source: error.into(),
+            },
+            _ => Self::Generic {
+                store: "file",
+                source: error.into(),
+            },
         }
     }
 }

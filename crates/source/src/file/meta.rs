@@ -26,12 +26,20 @@ pub(super) struct Stamp {
 
 impl Stamp {
     pub(super) fn of(file: &Metadata) -> Self {
-        Self { inode: file.ino(), size: file.size(), seconds: file.mtime(), nanos: file.mtime_nsec() }
+        Self {
+            inode: file.ino(),
+            size: file.size(),
+            seconds: file.mtime(),
+            nanos: file.mtime_nsec(),
+        }
     }
 
     /// Strong and quoted, as RFC 9110 §8.8.3 writes it.
     pub(super) fn etag(&self) -> String {
-        format!("\"{:x}-{:x}.{:x}-{:x}\"", self.inode, self.seconds, self.nanos, self.size)
+        format!(
+            "\"{:x}-{:x}.{:x}-{:x}\"",
+            self.inode, self.seconds, self.nanos, self.size
+        )
     }
 
     /// As the trait describes an object. A time that chrono cannot hold becomes 1970.
@@ -66,14 +74,16 @@ pub(super) fn what(kind: &FileType) -> &'static str {
 
 /// Why no file of the store can have this key; `None` if one can. The store's own `Path` holds no `..` and no leading
 /// slash; that is checked again, because the safety of a disk should not hang on somebody else's parser.
-fn why_not(key: &str) -> Option<&'static str> {
+pub(super) fn why_not(key: &str) -> Option<&'static str> {
     if key.is_empty() {
         return Some("it is empty");
     }
     key.split('/').find_map(|name| match name {
         "" | "." | ".." => Some("it has an empty, '.' or '..' segment"),
         name if name.contains('\0') => Some("it has a zero byte"),
-        name if name.starts_with(TEMPORARY) => Some("names that begin with '.forebay-tmp-' are unfinished writes"),
+        name if name.starts_with(TEMPORARY) => {
+            Some("names that begin with '.forebay-tmp-' are unfinished writes")
+        }
         _ => None,
     })
 }
@@ -86,7 +96,10 @@ impl Inner {
             None => Ok(std::path::Path::new(key)),
             Some(why) => {
                 let source = std::io::Error::new(std::io::ErrorKind::NotFound, why);
-                Err(FileStoreError::Missing { path: self.shown(key), source })
+                Err(FileStoreError::Missing {
+                    path: self.shown(key),
+                    source,
+                })
             }
         }
     }
@@ -96,17 +109,25 @@ impl Inner {
         let key = location.as_ref();
         match why_not(key) {
             None => Ok(key),
-            Some(why) => Err(FileStoreError::Key { path: self.shown(key), why }),
+            Some(why) => Err(FileStoreError::Key {
+                path: self.shown(key),
+                why,
+            }),
         }
     }
 
     /// The regular file behind `path`, links followed as long as they stay inside; nothing is opened for it.
     pub(super) fn stat(&self, path: &std::path::Path) -> Result<Metadata, FileStoreError> {
         let shown = || self.shown(&path.to_string_lossy());
-        let found =
-            self.root.metadata(path).map_err(|e| FileStoreError::lookup("look up", shown(), e))?;
+        let found = self
+            .root
+            .metadata(path)
+            .map_err(|e| FileStoreError::lookup("look up", shown(), e))?;
         if !found.is_file() {
-            return Err(FileStoreError::NotAFile { path: shown(), what: what(&found.file_type()) });
+            return Err(FileStoreError::NotAFile {
+                path: shown(),
+                what: what(&found.file_type()),
+            });
         }
         Ok(found)
     }

@@ -26,11 +26,19 @@ impl Upload {
     pub(super) fn start(inner: &Arc<Inner>, location: &Path) -> Result<Self, FileStoreError> {
         let staged = Staged::create(inner, inner.place(location, Parents::Make)?)?;
         let shown = staged.place().shown.clone();
-        Ok(Self { staged: Some(Arc::new(staged)), shown, offset: 0, given: 0, written: Arc::default() })
+        Ok(Self {
+            staged: Some(Arc::new(staged)),
+            shown,
+            offset: 0,
+            given: 0,
+            written: Arc::default(),
+        })
     }
 
     fn end(&mut self) -> Result<Arc<Staged>, FileStoreError> {
-        self.staged.take().ok_or_else(|| FileStoreError::Over { path: self.shown.clone() })
+        self.staged.take().ok_or_else(|| FileStoreError::Over {
+            path: self.shown.clone(),
+        })
     }
 }
 
@@ -38,7 +46,9 @@ impl Upload {
 impl MultipartUpload for Upload {
     fn put_part(&mut self, data: PutPayload) -> UploadPart {
         let Some(staged) = self.staged.clone() else {
-            let error = FileStoreError::Over { path: self.shown.clone() };
+            let error = FileStoreError::Over {
+                path: self.shown.clone(),
+            };
             return Box::pin(async { Err(error.into()) });
         };
         let offset = self.offset;

@@ -26,7 +26,12 @@ impl Inner {
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
         let file = self
             .root
-            .open_with(path, OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()))
+            .open_with(
+                path,
+                OpenOptions::new()
+                    .read(true)
+                    .custom_flags(flags.bits().cast_signed()),
+            )
             .map_err(|e| FileStoreError::lookup("open", shown.clone(), e))?
             .into_std();
         let found = Metadata::from_file(&file).map_err(|source| FileStoreError::Io {
@@ -35,9 +40,17 @@ impl Inner {
             source,
         })?;
         if !found.is_file() {
-            return Err(FileStoreError::NotAFile { path: shown, what: what(&found.file_type()) });
+            return Err(FileStoreError::NotAFile {
+                path: shown,
+                what: what(&found.file_type()),
+            });
         }
-        Ok(OpenFile::new(file, Stamp::of(&found), shown, Arc::clone(&self.buffers)))
+        Ok(OpenFile::new(
+            file,
+            Stamp::of(&found),
+            shown,
+            Arc::clone(&self.buffers),
+        ))
     }
 }
 
@@ -50,7 +63,11 @@ pub(super) fn get(inner: &Inner, location: Path, options: &GetOptions) -> Result
             source: "a directory keeps no versions of its files; ask without one".into(),
         });
     }
-    let file = if options.head { None } else { Some(inner.open_file(&location)?) };
+    let file = if options.head {
+        None
+    } else {
+        Some(inner.open_file(&location)?)
+    };
     let stamp = match &file {
         Some(file) => file.stamp(),
         None => Stamp::of(&inner.stat(inner.readable(&location)?)?),
@@ -96,8 +113,14 @@ pub(super) fn get_ranges(
 }
 
 /// The bytes meant by `range` in a file of `size` bytes; none, or past the end, is an error, as the trait asks.
-fn resolve(inner: &Inner, range: &GetRange, location: &Path, size: u64) -> Result<Range<u64>, FileStoreError> {
-    range
-        .as_range(size)
-        .map_err(|e| FileStoreError::Range { path: inner.shown(location.as_ref()), source: e.into() })
+fn resolve(
+    inner: &Inner,
+    range: &GetRange,
+    location: &Path,
+    size: u64,
+) -> Result<Range<u64>, FileStoreError> {
+    range.as_range(size).map_err(|e| FileStoreError::Range {
+        path: inner.shown(location.as_ref()),
+        source: e.into(),
+    })
 }

@@ -50,9 +50,16 @@ impl Inner {
         }
         let dir = match dir {
             Some(dir) => Dir::from_std_file(dir.into()),
-            None => self.root.try_clone().map_err(|e| io("open the directory of", &shown, e))?,
+            None => self
+                .root
+                .try_clone()
+                .map_err(|e| io("open the directory of", &shown, e))?,
         };
-        Ok(Place { dir, name: name.to_owned(), shown })
+        Ok(Place {
+            dir,
+            name: name.to_owned(),
+            shown,
+        })
     }
 
     /// Opens the directory `segment` in `parent`; a symbolic link there is refused.
@@ -81,7 +88,10 @@ impl Inner {
             let is_link = rustix::fs::statat(&parent, segment, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
                 .is_ok_and(|found| rustix::fs::FileType::from_raw_mode(found.st_mode).is_symlink());
             match (is_link, parents) {
-                (true, _) => FileStoreError::Link { path: shown.to_owned(), link: segment.to_owned() },
+                (true, _) => FileStoreError::Link {
+                    path: shown.to_owned(),
+                    link: segment.to_owned(),
+                },
                 (false, Parents::Make) => io("open the directory of", shown, errno.into()),
                 (false, Parents::MustExist) => {
                     FileStoreError::lookup("open the directory of", shown.to_owned(), errno.into())
@@ -98,7 +108,9 @@ impl Place {
     }
 
     pub(super) fn taken(&self) -> FileStoreError {
-        FileStoreError::Exists { path: self.shown.clone() }
+        FileStoreError::Exists {
+            path: self.shown.clone(),
+        }
     }
 
     pub(super) fn failed(&self, action: &'static str, source: std::io::Error) -> FileStoreError {
@@ -120,10 +132,19 @@ impl Staged {
     pub(super) fn create(inner: &Arc<Inner>, place: Place) -> Result<Self, FileStoreError> {
         loop {
             let name = format!("{TEMPORARY}{:016x}", fastrand::u64(..));
-            match place.dir.open_with(&name, OpenOptions::new().write(true).create_new(true)) {
+            match place
+                .dir
+                .open_with(&name, OpenOptions::new().write(true).create_new(true))
+            {
                 Ok(file) => {
                     let (inner, file) = (Arc::clone(inner), file.into_std());
-                    return Ok(Self { inner, place, name, file, gone: AtomicBool::new(false) });
+                    return Ok(Self {
+                        inner,
+                        place,
+                        name,
+                        file,
+                        gone: AtomicBool::new(false),
+                    });
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(place.failed("write beside", e)),
@@ -169,9 +190,10 @@ impl Staged {
         let written = Metadata::from_file(&self.file).map_err(|e| self.place.failed("look up", e))?;
         if create_only {
             link(dir, &self.name, &self.place)?;
-            self.discard()?;
+            self.clean();
         } else {
-            dir.rename(&self.name, dir, name).map_err(|e| self.place.failed("replace", e))?;
+            dir.rename(&self.name, dir, name)
+                .map_err(|e| self.place.failed("replace", e))?;
             self.gone.store(true, Ordering::Release);
         }
         self.inner.sync_dir(dir, shown)?;
@@ -186,25 +208,35 @@ impl Staged {
         let removed = self.place.dir.remove_file(&self.name);
         removed.map_err(|e| self.place.failed("remove the temporary file of", e))
     }
+
+    /// [`Self::discard`] where its failure is not what the caller asked about.
+    fn clean(&self) {
+        if let Err(error) = self.discard() {
+            tracing::warn!(%error, name = self.name, "a temporary file stays behind");
+        }
+    }
 }
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if let Err(error) = self.discard() {
-            tracing::warn!(%error, name = self.name, "an unfinished write stays behind");
-        }
+        self.clean();
     }
 }
 
 /// Gives the file `name` of `dir` the name of `goal` as well, if that is free. The one atomic way that all unix file
 /// systems with hard links have.
 pub(super) fn link(dir: &Dir, name: &str, goal: &Place) -> Result<(), FileStoreError> {
-    dir.hard_link(name, &goal.dir, &goal.name).map_err(|e| match e.kind() {
-        std::io::ErrorKind::AlreadyExists => goal.taken(),
-        _ => goal.failed("create (by hard link, so that nothing is replaced)", e),
-    })
+    dir.hard_link(name, &goal.dir, &goal.name)
+        .map_err(|e| match e.kind() {
+            std::io::ErrorKind::AlreadyExists => goal.taken(),
+            _ => goal.failed("create (by hard link, so that nothing is replaced)", e),
+        })
 }
 
 fn io(action: &'static str, shown: &str, source: std::io::Error) -> FileStoreError {
-    FileStoreError::Io { action, path: shown.to_owned(), source }
+    FileStoreError::Io {
+        action,
+        path: shown.to_owned(),
+        source,
+    }
 }

@@ -56,7 +56,11 @@ fn stage(inner: &Arc<Inner>, location: &Path, create_only: bool) -> Result<Stage
 }
 
 pub(super) fn published(e_tag: String) -> PutResult {
-    PutResult { e_tag: Some(e_tag), version: None, extensions: Extensions::new() }
+    PutResult {
+        e_tag: Some(e_tag),
+        version: None,
+        extensions: Extensions::new(),
+    }
 }
 
 /// Copies the bytes (the kernel does it, sharing blocks where the file system can). Not a hard link: a program that
@@ -122,7 +126,10 @@ pub(super) fn delete(inner: &Inner, location: &Path) -> Result<(), FileStoreErro
     let place = inner.place(location, Parents::MustExist)?;
     let found = place.lookup()?;
     if !found.is_file() && !found.is_symlink() {
-        return Err(FileStoreError::NotAFile { path: place.shown, what: what(&found.file_type()) });
+        return Err(FileStoreError::NotAFile {
+            path: place.shown,
+            what: what(&found.file_type()),
+        });
     }
     place.remove()
 }

@@ -33,7 +33,11 @@ pub(super) async fn many(
     };
     let keys = xml::elements(&body, "Key");
     if keys.is_empty() || keys.len() > 1000 {
-        return Ok(error_document(400, "MalformedXML", "a bulk delete names 1 to 1,000 keys"));
+        return Ok(error_document(
+            400,
+            "MalformedXML",
+            "a bulk delete names 1 to 1,000 keys",
+        ));
     }
     let quiet = xml::elements(&body, "Quiet").iter().any(|value| value == "true");
     let mut text = format!("{}<DeleteResult>", xml::HEAD);

@@ -3,10 +3,10 @@
 use forebay_types::{ByteRange, RangeSpec};
 use http::{HeaderMap, Request, Response, StatusCode, header};
 
-use super::{conditions, describe, empty, error_document, overrides, set};
+use super::{conditions, empty, error_document, overrides};
 use crate::Objects;
 use crate::lab::{LabBody, Target};
-use crate::objects::{Object, StoreError, Verdict};
+use crate::objects::{Object, StoreError, Verdict, set};
 
 pub(super) fn object<B>(
     objects: &Objects,
@@ -19,17 +19,24 @@ pub(super) fn object<B>(
         Verdict::Failed => return Err(StoreError::PreconditionFailed(target.key.clone())),
         Verdict::NotModified => {
             let mut response = empty(StatusCode::NOT_MODIFIED);
-            describe(&object, response.headers_mut());
+            object.write_headers(response.headers_mut());
             return Ok(response);
         }
     }
-    let spec = target.range.filter(|_| !overrides(request).ignore_range && if_range(request.headers(), &object));
+    let spec = target
+        .range
+        .filter(|_| !overrides(request).ignore_range && if_range(request.headers(), &object));
     let (status, range) = match select(spec, object.size()) {
         Selection::Whole => (StatusCode::OK, ByteRange::new(0, object.size())),
         Selection::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Selection::Unsatisfiable => {
-            let mut response = error_document(416, "InvalidRange", "the range begins behind the object's end");
-            set(response.headers_mut(), header::CONTENT_RANGE, &format!("bytes */{}", object.size()));
+            let mut response =
+                error_document(416, "InvalidRange", "the range begins behind the object's end");
+            set(
+                response.headers_mut(),
+                header::CONTENT_RANGE,
+                &format!("bytes */{}", object.size()),
+            );
             return Ok(response);
         }
     };
@@ -41,11 +48,15 @@ pub(super) fn object<B>(
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    describe(&object, headers);
+    object.write_headers(headers);
     headers.insert(header::CONTENT_LENGTH, range.len().into());
     if status == StatusCode::PARTIAL_CONTENT {
         let last = range.end().saturating_sub(1);
-        set(headers, header::CONTENT_RANGE, &format!("bytes {}-{last}/{}", range.start(), object.size()));
+        set(
+            headers,
+            header::CONTENT_RANGE,
+            &format!("bytes {}-{last}/{}", range.start(), object.size()),
+        );
     }
     Ok(response)
 }
@@ -63,13 +74,17 @@ fn select(spec: Option<RangeSpec>, size: u64) -> Selection {
     match spec {
         None => Selection::Whole,
         Some(_) if size == 0 => Selection::Unsatisfiable,
-        Some(spec) => spec.resolve(size).map_or(Selection::Unsatisfiable, Selection::Part),
+        Some(spec) => spec
+            .resolve(size)
+            .map_or(Selection::Unsatisfiable, Selection::Part),
     }
 }
 
 /// Whether the range counts: If-Range names another version, then the whole object is wanted.
 fn if_range(headers: &HeaderMap, object: &Object) -> bool {
-    headers.get(header::IF_RANGE).is_none_or(|value| value.as_bytes() == object.etag.as_bytes())
+    headers
+        .get(header::IF_RANGE)
+        .is_none_or(|value| value.as_bytes() == object.etag.as_bytes())
 }
 
 #[cfg(test)]
@@ -80,9 +95,16 @@ mod tests {
     fn an_empty_object_has_no_range() {
         assert_eq!(select(None, 0), Selection::Whole);
         for text in ["0-", "0-0", "-5"] {
-            assert_eq!(select(Some(text.parse().unwrap()), 0), Selection::Unsatisfiable, "{text}");
+            assert_eq!(
+                select(Some(text.parse().unwrap()), 0),
+                Selection::Unsatisfiable,
+                "{text}"
+            );
         }
-        assert_eq!(select(Some(RangeSpec::Last(5)), 3), Selection::Part(ByteRange::new(0, 3)));
+        assert_eq!(
+            select(Some(RangeSpec::Last(5)), 3),
+            Selection::Part(ByteRange::new(0, 3))
+        );
         assert_eq!(select(Some(RangeSpec::From(3)), 3), Selection::Unsatisfiable);
     }
 }

@@ -11,12 +11,23 @@ use crate::lab::{LabBody, Target};
 use crate::objects::{ListEntry, ListPage, ListQuery, StoreError};
 
 /// What `encoding-type=url` leaves as it is, after the documentation of S3.
-const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'*');
+pub(crate) const URL: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'*');
 
 pub(super) fn keys(objects: &Objects, target: &Target) -> Result<Response<LabBody>, StoreError> {
     let v2 = target.query("list-type") == Some("2");
     let after_entry = match target.query("continuation-token").map(parse_token) {
-        Some(None) => return Ok(error_document(400, "InvalidArgument", "the continuation token is not of this lab")),
+        Some(None) => {
+            return Ok(error_document(
+                400,
+                "InvalidArgument",
+                "the continuation token is not of this lab",
+            ));
+        }
         Some(entry) => entry,
         None => None,
     };
@@ -26,16 +37,27 @@ pub(super) fn keys(objects: &Objects, target: &Target) -> Result<Response<LabBod
         delimiter: text("delimiter"),
         start_after: text(if v2 { "start-after" } else { "marker" }),
         after_entry,
-        max: target.query("max-keys").and_then(|max| max.parse().ok()).unwrap_or(1000).min(1000),
+        max: target
+            .query("max-keys")
+            .and_then(|max| max.parse().ok())
+            .unwrap_or(1000)
+            .min(1000),
     };
     let page = objects.list(&target.bucket, &query)?;
     let url = target.query("encoding-type") == Some("url");
-    Ok(xml_document(StatusCode::OK, document(&target.bucket, &query, &page, v2, url)))
+    Ok(xml_document(
+        StatusCode::OK,
+        document(&target.bucket, &query, &page, v2, url),
+    ))
 }
 
 fn document(bucket: &str, query: &ListQuery, page: &ListPage, v2: bool, url: bool) -> String {
     let name = |key: &str| {
-        if url { utf8_percent_encode(key, URL).to_string() } else { xml::escape(key).into_owned() }
+        if url {
+            utf8_percent_encode(key, URL).to_string()
+        } else {
+            xml::escape(key).into_owned()
+        }
     };
     let mut text = format!(
         "{}<ListBucketResult><Name>{}</Name><Prefix>{}</Prefix><MaxKeys>{}</MaxKeys><IsTruncated>{}</IsTruncated>",
@@ -56,7 +78,10 @@ fn document(bucket: &str, query: &ListQuery, page: &ListPage, v2: bool, url: boo
         leaf("EncodingType", "url");
     }
     if v2 {
-        leaf("KeyCount", &(page.objects.len() + page.prefixes.len()).to_string());
+        leaf(
+            "KeyCount",
+            &(page.objects.len() + page.prefixes.len()).to_string(),
+        );
     }
     match &page.next {
         Some(entry) if v2 => leaf("NextContinuationToken", &token(entry)),
@@ -114,7 +139,15 @@ mod tests {
             assert_eq!(parse_token(&token(&entry)), Some(entry));
         }
         for bad in ["", "k1", "kzz", "q61", "日"] {
-            assert_eq!(parse_token(bad), if bad == "k1" { Some(ListEntry::Key("\u{1}".into())) } else { None }, "{bad}");
+            assert_eq!(
+                parse_token(bad),
+                if bad == "k1" {
+                    Some(ListEntry::Key("\u{1}".into()))
+                } else {
+                    None
+                },
+                "{bad}"
+            );
         }
     }
 }

@@ -3,30 +3,36 @@
 
 mod delete;
 mod get;
-mod list;
+pub(crate) mod list;
 mod multipart;
 mod put;
 mod xml;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::faults::Overrides;
 use crate::lab::{LabBody, Target};
-use crate::objects::{Object, Preconditions, StoreError};
-use crate::{Attributes, Objects, Op};
+use crate::objects::{Preconditions, StoreError, set};
+use crate::{Objects, Op};
 
 /// Answers a request.
-pub(crate) async fn answer(objects: &Objects, target: &Target, request: Request<Incoming>) -> Response<LabBody> {
+pub(crate) async fn answer(
+    objects: &Objects,
+    target: &Target,
+    request: Request<Incoming>,
+) -> Response<LabBody> {
     let has = |name| target.query(name).is_some();
     let answer = match (request.method(), target.key.is_empty()) {
         (&Method::GET | &Method::HEAD, false) if matches!(target.op, Op::Get | Op::Head) => {
             get::object(objects, target, &request)
         }
         (&Method::GET, true) if target.op == Op::List => list::keys(objects, target),
-        (&Method::HEAD, true) => objects.check_bucket(&target.bucket).map(|()| empty(StatusCode::OK)),
+        (&Method::HEAD, true) => objects
+            .check_bucket(&target.bucket)
+            .map(|()| empty(StatusCode::OK)),
         (&Method::PUT, true) => {
             objects.create_bucket(&target.bucket);
             Ok(empty(StatusCode::OK))
@@ -38,7 +44,11 @@ pub(crate) async fn answer(objects: &Objects, target: &Target, request: Request<
         (&Method::POST, true) if has("delete") => delete::many(objects, target, request).await,
         (&Method::DELETE, false) if has("uploadId") => multipart::abort(objects, target),
         (&Method::DELETE, false) => delete::object(objects, target, &request),
-        (method, _) => Ok(error_document(501, "NotImplemented", &format!("the fast face does not do {method} here"))),
+        (method, _) => Ok(error_document(
+            501,
+            "NotImplemented",
+            &format!("the fast face does not do {method} here"),
+        )),
     };
     answer.unwrap_or_else(|error| refusal(&error))
 }
@@ -60,14 +70,22 @@ fn refusal(error: &StoreError) -> Response<LabBody> {
 /// An S3 error document.
 pub(crate) fn error_document(status: u16, code: &str, message: &str) -> Response<LabBody> {
     let message = xml::escape(message);
-    let text = format!("{}<Error><Code>{code}</Code><Message>{message}</Message></Error>", xml::HEAD);
-    xml_document(StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), text)
+    let text = format!(
+        "{}<Error><Code>{code}</Code><Message>{message}</Message></Error>",
+        xml::HEAD
+    );
+    xml_document(
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        text,
+    )
 }
 
 fn xml_document(status: StatusCode, text: String) -> Response<LabBody> {
     let mut response = Response::new(LabBody::text(text));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/xml"));
     response
 }
 
@@ -82,13 +100,6 @@ fn stored(etag: &str) -> Response<LabBody> {
     let mut response = empty(StatusCode::OK);
     set(response.headers_mut(), header::ETAG, etag);
     response
-}
-
-/// Sets a header, unless the value cannot stand in one.
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::try_from(value) {
-        headers.insert(name, value);
-    }
 }
 
 /// The conditions of a request, unless a fault overlooks them.
@@ -106,7 +117,9 @@ fn overrides<B>(request: &Request<B>) -> Overrides {
 /// The whole body of a request in one piece; `Err` is the answer to give if the client broke off.
 async fn collect(request: Request<Incoming>) -> Result<Bytes, Response<LabBody>> {
     let length = request.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let length = length
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
     let mut bytes = Vec::with_capacity(length.unwrap_or(0).min(MAX_RESERVED));
     let mut body = request.into_body();
     while let Some(frame) = body.frame().await {
@@ -121,46 +134,3 @@ async fn collect(request: Request<Incoming>) -> Result<Bytes, Response<LabBody>>
 
 /// Memory reserved at a client's word, in bytes; more grows as it comes.
 const MAX_RESERVED: usize = 256 * 1024 * 1024;
-
-const METADATA: &str = "x-amz-meta-";
-
-/// The attributes that a PUT's headers give.
-fn attributes(headers: &HeaderMap) -> Attributes {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let metadata = headers.iter().filter_map(|(name, value)| {
-        Some((name.as_str().strip_prefix(METADATA)?.to_owned(), value.to_str().ok()?.to_owned()))
-    });
-    Attributes {
-        content_type: text(header::CONTENT_TYPE),
-        cache_control: text(header::CACHE_CONTROL),
-        content_disposition: text(header::CONTENT_DISPOSITION),
-        content_encoding: text(header::CONTENT_ENCODING),
-        content_language: text(header::CONTENT_LANGUAGE),
-        metadata: metadata.collect(),
-        ..Attributes::default()
-    }
-}
-
-/// The headers that describe an object.
-fn describe(object: &Object, headers: &mut HeaderMap) {
-    let attributes = &object.attributes;
-    set(headers, header::ETAG, &object.etag);
-    set(headers, header::LAST_MODIFIED, &httpdate::fmt_http_date(object.last_modified));
-    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    set(headers, header::CONTENT_TYPE, attributes.content_type.as_deref().unwrap_or("application/octet-stream"));
-    for (name, value) in [
-        (header::CACHE_CONTROL, &attributes.cache_control),
-        (header::CONTENT_DISPOSITION, &attributes.content_disposition),
-        (header::CONTENT_ENCODING, &attributes.content_encoding),
-        (header::CONTENT_LANGUAGE, &attributes.content_language),
-    ] {
-        if let Some(value) = value {
-            set(headers, name, value);
-        }
-    }
-    for (name, value) in &attributes.metadata {
-        if let Ok(name) = HeaderName::try_from(format!("{METADATA}{name}")) {
-            set(headers, name, value);
-        }
-    }
-}

@@ -3,10 +3,11 @@
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use super::{attributes, collect, conditions, empty, error_document, stored, xml, xml_document};
-use crate::Objects;
-use crate::lab::{LabBody, Target};
+use super::put::copy_source;
+use super::{collect, conditions, empty, error_document, stored, xml, xml_document};
+use crate::lab::{LabBody, Target, range};
 use crate::objects::StoreError;
+use crate::{Attributes, Content, Objects};
 
 /// POST ?uploads.
 pub(super) fn create<B>(
@@ -14,7 +15,11 @@ pub(super) fn create<B>(
     target: &Target,
     request: &Request<B>,
 ) -> Result<Response<LabBody>, StoreError> {
-    let id = objects.create_upload(&target.bucket, &target.key, attributes(request.headers()))?;
+    let id = objects.create_upload(
+        &target.bucket,
+        &target.key,
+        Attributes::from_headers(request.headers()),
+    )?;
     let text = format!(
         "{}<InitiateMultipartUploadResult><Bucket>{}</Bucket><Key>{}</Key><UploadId>{id}</UploadId></InitiateMultipartUploadResult>",
         xml::HEAD,
@@ -24,15 +29,51 @@ pub(super) fn create<B>(
     Ok(xml_document(StatusCode::OK, text))
 }
 
-/// PUT ?partNumber&uploadId.
+/// PUT ?partNumber&uploadId, with a body or as a copy.
 pub(super) async fn put_part(
     objects: &Objects,
     target: &Target,
     request: Request<Incoming>,
 ) -> Result<Response<LabBody>, StoreError> {
     let Some(number) = target.query("partNumber").and_then(|number| number.parse().ok()) else {
-        return Ok(error_document(400, "InvalidArgument", "partNumber is not a number"));
+        return Ok(error_document(
+            400,
+            "InvalidArgument",
+            "partNumber is not a number",
+        ));
     };
+    if let Some(source) = copy_source(objects, request.headers()) {
+        let source = source?;
+        let asked = request
+            .headers()
+            .get("x-amz-copy-source-range")
+            .and_then(|value| value.to_str().ok());
+        let content = match asked.map(|text| range(text).and_then(|range| range.resolve(source.size()))) {
+            None => source.content.clone(),
+            Some(None) => {
+                return Ok(error_document(
+                    416,
+                    "InvalidRange",
+                    "no such range in the copy's source",
+                ));
+            }
+            Some(Some(range)) => Content::Chain(
+                source
+                    .content
+                    .slice(range)
+                    .into_iter()
+                    .map(Content::from)
+                    .collect(),
+            ),
+        };
+        let etag = objects.put_part(upload(target), number, content)?;
+        let etag = xml::escape(&etag);
+        let text = format!(
+            "{}<CopyPartResult><ETag>{etag}</ETag></CopyPartResult>",
+            xml::HEAD
+        );
+        return Ok(xml_document(StatusCode::OK, text));
+    }
     match collect(request).await {
         Ok(bytes) => Ok(stored(&objects.put_part(upload(target), number, bytes.into())?)),
         Err(response) => Ok(response),
@@ -57,7 +98,13 @@ pub(super) async fn complete(
         Ok(numbers) if !numbers.is_empty() && numbers.len() == etags.len() => {
             numbers.into_iter().zip(etags.into_iter().map(Some)).collect()
         }
-        _ => return Ok(error_document(400, "MalformedXML", "parts need a PartNumber and an ETag each")),
+        _ => {
+            return Ok(error_document(
+                400,
+                "MalformedXML",
+                "parts need a PartNumber and an ETag each",
+            ));
+        }
     };
     let object = objects.complete_upload(upload(target), &parts, &conditions)?;
     let text = format!(

@@ -9,7 +9,10 @@ pub(super) const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 /// Text that can stand between tags. Control characters are written as references: XML 1.0 forbids most of them even
 /// so, but S3 does the same, and readers that are strict about it ask for `encoding-type=url`.
 pub(super) fn escape(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|c| matches!(c, '&' | '<' | '>' | '"' | '\'') || c.is_control()) {
+    if !text
+        .chars()
+        .any(|c| matches!(c, '&' | '<' | '>' | '"' | '\'') || c.is_control())
+    {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
@@ -34,7 +37,9 @@ pub(super) fn elements(document: &str, name: &str) -> Vec<String> {
     let mut rest = document;
     let mut found = Vec::new();
     while let Some((_, after)) = rest.split_once(&open) {
-        let Some((text, after)) = after.split_once(&close) else { break };
+        let Some((text, after)) = after.split_once(&close) else {
+            break;
+        };
         found.push(unescape(text));
         rest = after;
     }
@@ -92,7 +97,10 @@ pub(super) fn timestamp(time: SystemTime) -> String {
     }
     let (hour, minute) = (second / 3600, second / 60 % 60);
     let (second, milli) = (second % 60, since.subsec_millis());
-    format!("{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z", day + 1)
+    format!(
+        "{year:04}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z",
+        day + 1
+    )
 }
 
 fn is_leap(year: u64) -> bool {
@@ -113,7 +121,10 @@ mod tests {
             (1_798_761_599, "2026-12-31T23:59:59.000Z"),
             (1_709_251_200, "2024-03-01T00:00:00.000Z"),
         ] {
-            assert_eq!(timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), text);
+            assert_eq!(
+                timestamp(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
+                text
+            );
         }
     }
 

@@ -81,7 +81,10 @@ impl Faults {
     }
 
     fn counts(&self) -> MutexGuard<'_, BTreeMap<FaultClass, u64>> {
-        self.shared.injected.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .injected
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -159,8 +162,14 @@ impl Plan {
             }
             FaultKind::Reset(Point::BeforeHeaders) => self.before_head(Before::Reset),
             FaultKind::Reset(Point::AfterBody(after)) => self.cut_body(*after, CutBy::Reset),
-            FaultKind::Stall { at: Point::BeforeHeaders, resume } => self.before_head(Before::Stall(*resume)),
-            FaultKind::Stall { at: Point::AfterBody(after), resume } => {
+            FaultKind::Stall {
+                at: Point::BeforeHeaders,
+                resume,
+            } => self.before_head(Before::Stall(*resume)),
+            FaultKind::Stall {
+                at: Point::AfterBody(after),
+                resume,
+            } => {
                 self.cut_body(*after, CutBy::Stall(*resume));
             }
             FaultKind::Truncate { after } => self.cut_body(*after, CutBy::Close),

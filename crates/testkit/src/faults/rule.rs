@@ -98,37 +98,58 @@ impl Rule {
 
     /// Only this bucket.
     pub fn bucket(self, bucket: impl Into<String>) -> Self {
-        Self { bucket: Some(bucket.into()), ..self }
+        Self {
+            bucket: Some(bucket.into()),
+            ..self
+        }
     }
 
     /// Only keys that begin so.
     pub fn key_prefix(self, prefix: impl Into<String>) -> Self {
-        Self { key_prefix: prefix.into(), ..self }
+        Self {
+            key_prefix: prefix.into(),
+            ..self
+        }
     }
 
     /// Only ranges that begin at this byte.
     pub fn range_start(self, start: u64) -> Self {
-        Self { range_start: Some(start), ..self }
+        Self {
+            range_start: Some(start),
+            ..self
+        }
     }
 
     /// Leave the first matching requests alone.
     pub fn skip_first(self, requests: u32) -> Self {
-        Self { skip_first: requests, ..self }
+        Self {
+            skip_first: requests,
+            ..self
+        }
     }
 
     /// Only one in so many.
     pub fn every(self, requests: u32) -> Self {
-        Self { every: requests, ..self }
+        Self {
+            every: requests,
+            ..self
+        }
     }
 
     /// Only this share.
     pub fn probability(self, share: f64, seed: u64) -> Self {
-        Self { probability: Some((share, seed)), ..self }
+        Self {
+            probability: Some((share, seed)),
+            ..self
+        }
     }
 
     /// At most so often.
     pub fn times(self, times: u32) -> Self {
-        Self { times: Some(times), ..self }
+        Self {
+            times: Some(times),
+            ..self
+        }
     }
 
     fn matches(&self, facts: &Facts<'_>) -> bool {
@@ -156,7 +177,12 @@ pub(super) struct ActiveRule {
 impl ActiveRule {
     pub(super) fn new(rule: Rule) -> Self {
         let seed = rule.probability.map_or(0, |(_, seed)| seed);
-        Self { rule, matched: 0, hits: 0, dice: fastrand::Rng::with_seed(seed) }
+        Self {
+            rule,
+            matched: 0,
+            hits: 0,
+            dice: fastrand::Rng::with_seed(seed),
+        }
     }
 
     /// The fault, if it is this request's turn.
@@ -168,7 +194,10 @@ impl ActiveRule {
         let counted = self.matched.checked_sub(self.rule.skip_first.saturating_add(1))?;
         let turn = counted.is_multiple_of(self.rule.every.max(1))
             && self.rule.times.is_none_or(|times| self.hits < times)
-            && self.rule.probability.is_none_or(|(share, _)| self.dice.f64() < share);
+            && self
+                .rule
+                .probability
+                .is_none_or(|(share, _)| self.dice.f64() < share);
         if !turn {
             return None;
         }
@@ -183,7 +212,12 @@ mod tests {
 
     fn turns(rule: Rule, requests: usize) -> Vec<bool> {
         let mut active = ActiveRule::new(rule);
-        let facts = Facts { op: Op::Get, bucket: "b", key: "log/1", range: None };
+        let facts = Facts {
+            op: Op::Get,
+            bucket: "b",
+            key: "log/1",
+            range: None,
+        };
         (0..requests).map(|_| active.ask(&facts).is_some()).collect()
     }
 
@@ -191,9 +225,15 @@ mod tests {
     fn a_rule_counts_only_its_own_requests() {
         let rule = Rule::new(FaultKind::MissingETag);
         assert_eq!(turns(rule.clone().times(2), 4), [true, true, false, false]);
-        assert_eq!(turns(rule.clone().skip_first(1).times(1), 4), [false, true, false, false]);
+        assert_eq!(
+            turns(rule.clone().skip_first(1).times(1), 4),
+            [false, true, false, false]
+        );
         assert_eq!(turns(rule.clone().every(2), 4), [true, false, true, false]);
-        assert_eq!(turns(rule.clone().skip_first(1).every(3), 5), [false, true, false, false, true]);
+        assert_eq!(
+            turns(rule.clone().skip_first(1).every(3), 5),
+            [false, true, false, false, true]
+        );
         assert_eq!(turns(rule.clone().op(Op::Put), 2), [false, false]);
         assert_eq!(turns(rule.clone().key_prefix("log/"), 1), [true]);
         assert_eq!(turns(rule.clone().key_prefix("data/"), 1), [false]);

@@ -14,9 +14,9 @@ use super::pace::{Next, Pace};
 use crate::counts::InFlight;
 use crate::faults::{Cut, CutBy, FaultClass, Faults};
 
-/// Bytes given to the codec at a time when no pace is set. Measured on loopback with 1 to 16 connections: below
-/// 128 KiB the server pays more system calls, above 1 MiB nothing is gained.
-const FRAME: u64 = 512 * 1024;
+/// Bytes given to the codec at a time when no pace is set. Measured on loopback with 8 connections and 2 cores for both
+/// sides: 128 KiB costs the server 0.21 CPU s/GB, 512 KiB 0.20, 1 MiB 0.19, and more gains nothing.
+const FRAME: u64 = 1024 * 1024;
 
 /// What the body of an answer is made of.
 pub(crate) struct LabBody {
@@ -69,11 +69,24 @@ impl LabBody {
     #[cfg(feature = "full")]
     pub(crate) fn stream(body: s3s::Body) -> Self {
         let total = body.size_hint().exact();
-        Self::of(Source::Stream { stream: Box::pin(body), rest: Bytes::new(), tail: Bytes::new() }, total)
+        Self::of(
+            Source::Stream {
+                stream: Box::pin(body),
+                rest: Bytes::new(),
+                tail: Bytes::new(),
+            },
+            total,
+        )
     }
 
     fn of(source: Source, total: Option<u64>) -> Self {
-        Self { source, sent: 0, total, extra: None, in_flight: None }
+        Self {
+            source,
+            sent: 0,
+            total,
+            extra: None,
+            in_flight: None,
+        }
     }
 
     /// The length that Content-Length is to promise.
@@ -87,7 +100,7 @@ impl LabBody {
     }
 
     /// Adds bytes at the end.
-    pub(crate) fn extend(&mut self, bytes: Bytes) {
+    pub(crate) fn extend(&mut self, bytes: &Bytes) {
         match &mut self.source {
             Source::Pieces(pieces) => pieces.push_back(bytes.clone()),
             #[cfg(feature = "full")]
@@ -105,7 +118,10 @@ impl LabBody {
     }
 
     /// Up to `limit` bytes.
-    #[cfg_attr(not(feature = "full"), expect(unused_variables, reason = "pieces are always there"))]
+    #[cfg_attr(
+        not(feature = "full"),
+        expect(unused_variables, reason = "pieces are always there")
+    )]
     fn take(&mut self, cx: &mut Context<'_>, limit: u64) -> Poll<Option<Result<Bytes, BodyError>>> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         match &mut self.source {
@@ -150,7 +166,9 @@ impl Body for LabBody {
             Some(effects) => ready!(effects.limit(cx, sent, total)),
             None => FRAME,
         };
-        let Some(bytes) = ready!(this.take(cx, limit)).transpose()? else { return Poll::Ready(None) };
+        let Some(bytes) = ready!(this.take(cx, limit)).transpose()? else {
+            return Poll::Ready(None);
+        };
         this.sent += bytes.len() as u64;
         let bytes = match this.extra.as_mut() {
             Some(effects) => effects.touch(bytes, sent, total),
@@ -167,13 +185,22 @@ impl Body for LabBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.total.map_or_else(SizeHint::default, |total| SizeHint::with_exact(total - self.sent))
+        self.total
+            .map_or_else(SizeHint::default, |total| SizeHint::with_exact(total - self.sent))
     }
 }
 
 impl Effects {
     pub(crate) fn new(link: Arc<Link>, faults: Faults) -> Self {
-        Self { pace: None, cut: None, corrupt: None, link, faults, sleep: None, broken: false }
+        Self {
+            pace: None,
+            cut: None,
+            corrupt: None,
+            link,
+            faults,
+            sleep: None,
+            broken: false,
+        }
     }
 
     /// How many bytes may go out now; pending until at least one may.
@@ -196,7 +223,9 @@ impl Effects {
                 Some(cut) => left.min(cut.after - sent),
                 None => left,
             };
-            let Some(pace) = &mut self.pace else { return Poll::Ready(left.min(FRAME)) };
+            let Some(pace) = &mut self.pace else {
+                return Poll::Ready(left.min(FRAME));
+            };
             match pace.next(Instant::now(), sent, left) {
                 Next::Send(bytes) => return Poll::Ready(bytes),
                 Next::At(due) => self.sleep = Some(Box::pin(tokio::time::sleep_until(due))),
@@ -228,7 +257,8 @@ impl Effects {
         if let Some(pace) = &self.pace
             && total == Some(end)
         {
-            self.link.set_lateness(Instant::now().saturating_duration_since(pace.due(end)));
+            self.link
+                .set_lateness(Instant::now().saturating_duration_since(pace.due(end)));
         }
         match self.corrupt {
             Some(at) if (sent..end).contains(&at) => {

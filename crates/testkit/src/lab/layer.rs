@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) profile: Profile,
     pub(crate) handler: Handler,
+    #[cfg(feature = "full")]
+    pub(crate) tls: Option<super::tls::Tls>,
 }
 
 /// Who answers.
@@ -43,7 +46,12 @@ impl Shared {
         let arrived = Instant::now() - link.take_lateness();
         let target = Target::of(&request);
         let in_flight = self.counters.begin(target.op, || target.path(), target.range);
-        let facts = Facts { op: target.op, bucket: &target.bucket, key: &target.key, range: target.range };
+        let facts = Facts {
+            op: target.op,
+            bucket: &target.bucket,
+            key: &target.key,
+            range: target.range,
+        };
         let plan = self.faults.plan(&facts);
 
         if let Some(content) = &plan.replace {
@@ -58,6 +66,8 @@ impl Shared {
             Before::Nothing => {}
             Before::Status(code, retry_after) => {
                 self.faults.count(FaultClass::Status);
+                // Else the codec closes the connection in the middle of an upload, and the client may never see why.
+                while let Some(Ok(_)) = request.body_mut().frame().await {}
                 sleep_until(first_byte).await;
                 let mut response = error_status(code, retry_after);
                 response.body_mut().set_in_flight(in_flight);
@@ -96,8 +106,12 @@ impl Shared {
         self.edit_head(&plan, &mut response);
         self.finish_body(&plan, rate, due, link, &mut response);
         response.body_mut().set_in_flight(in_flight);
-        if target.op != Op::Head && let Some(total) = response.body().total() {
-            response.headers_mut().insert(header::CONTENT_LENGTH, total.into());
+        if target.op != Op::Head
+            && let Some(total) = response.body().total()
+        {
+            response
+                .headers_mut()
+                .insert(header::CONTENT_LENGTH, total.into());
         }
         response
     }
@@ -106,7 +120,10 @@ impl Shared {
         if plan.bandwidth.is_some() {
             self.faults.count(FaultClass::Bandwidth);
         }
-        [self.profile.bytes_per_second_per_connection, plan.bandwidth].into_iter().flatten().min()
+        [self.profile.bytes_per_second_per_connection, plan.bandwidth]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn count_overrides(&self, plan: &Plan, request: &Request<Incoming>) {
@@ -125,7 +142,8 @@ impl Shared {
             let content = content.unwrap_or_else(|| other_pattern(&object.content));
             let mut attributes = object.attributes.clone();
             attributes.etag = None;
-            self.objects.put_with(&target.bucket, &target.key, content, attributes);
+            self.objects
+                .put_with(&target.bucket, &target.key, content, attributes);
             self.faults.count(FaultClass::Replace);
         }
     }
@@ -136,9 +154,10 @@ impl Shared {
                 HeadEdit::ContentRange(wrong) => (FaultClass::ContentRange, wrong_range(response, *wrong)),
                 HeadEdit::WrongETag(etag) => (FaultClass::WrongETag, wrong_etag(response, etag)),
                 HeadEdit::MissingETag => (FaultClass::MissingETag, remove(response, header::ETAG)),
-                HeadEdit::MissingLastModified => {
-                    (FaultClass::MissingLastModified, remove(response, header::LAST_MODIFIED))
-                }
+                HeadEdit::MissingLastModified => (
+                    FaultClass::MissingLastModified,
+                    remove(response, header::LAST_MODIFIED),
+                ),
                 HeadEdit::MissingContentLength => {
                     response.body_mut().forget_total();
                     remove(response, header::CONTENT_LENGTH);
@@ -165,7 +184,7 @@ impl Shared {
         }
         if let Some(extra) = plan.extra {
             let extra = usize::try_from(extra).unwrap_or(usize::MAX).min(block().len());
-            response.body_mut().extend(block().slice(..extra));
+            response.body_mut().extend(&block().slice(..extra));
             self.faults.count(FaultClass::ExtraBody);
         }
         if rate.is_none() && plan.cut.is_none() && plan.corrupt.is_none() {
@@ -182,7 +201,9 @@ impl Shared {
 /// An upload takes as long as the line lets it; the answer comes after that.
 fn upload_time(request: &Request<Incoming>, rate: Option<u64>) -> Duration {
     let length = request.headers().get(header::CONTENT_LENGTH);
-    let length = length.and_then(|value| value.to_str().ok()).and_then(|text| text.parse().ok());
+    let length = length
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.parse().ok());
     match (length, rate) {
         (Some(length), Some(rate)) => transfer_time(length, rate),
         _ => Duration::ZERO,
@@ -234,18 +255,29 @@ fn wrong_range(response: &mut Response<LabBody>, wrong: WrongRange) -> bool {
     if response.status() != StatusCode::PARTIAL_CONTENT {
         return false;
     }
-    let given = response.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
-    let Some((first, last, total)) = given.and_then(parse_content_range) else { return false };
+    let given = response
+        .headers()
+        .get(header::CONTENT_RANGE)
+        .and_then(|value| value.to_str().ok());
+    let Some((first, last, total)) = given.and_then(parse_content_range) else {
+        return false;
+    };
     let text = match wrong {
         WrongRange::Missing => return remove(response, header::CONTENT_RANGE),
         WrongRange::Unparsable => "bytes some of them".to_owned(),
         WrongRange::UnknownTotal => format!("bytes {first}-{last}/*"),
         WrongRange::Total(by) => format!("bytes {first}-{last}/{}", total.saturating_add_signed(by)),
         WrongRange::Shifted(by) => {
-            format!("bytes {}-{}/{total}", first.saturating_add_signed(by), last.saturating_add_signed(by))
+            format!(
+                "bytes {}-{}/{total}",
+                first.saturating_add_signed(by),
+                last.saturating_add_signed(by)
+            )
         }
     };
-    let Ok(value) = HeaderValue::try_from(text) else { return false };
+    let Ok(value) = HeaderValue::try_from(text) else {
+        return false;
+    };
     response.headers_mut().insert(header::CONTENT_RANGE, value);
     true
 }

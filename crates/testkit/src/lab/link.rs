@@ -17,6 +17,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::stream::Stream;
+
 /// How a fault ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -53,13 +55,18 @@ impl Link {
     /// Waits for an end. Cancel safe.
     pub(crate) async fn ended(&self) -> Ending {
         self.fired.notified().await;
-        if self.wanted.load(Ordering::Acquire) == Ending::Reset as u8 { Ending::Reset } else { Ending::Close }
+        if self.wanted.load(Ordering::Acquire) == Ending::Reset as u8 {
+            Ending::Reset
+        } else {
+            Ending::Close
+        }
     }
 
     /// A paced body ended so late.
     pub(crate) fn set_lateness(&self, late: Duration) {
         let late = late.min(MAX_LATENESS).as_nanos();
-        self.lateness.store(u64::try_from(late).unwrap_or(0), Ordering::Relaxed);
+        self.lateness
+            .store(u64::try_from(late).unwrap_or(0), Ordering::Relaxed);
     }
 
     /// How late the last body ended. The next answer on the connection begins as much earlier, so that a keep-alive
@@ -77,13 +84,16 @@ impl Link {
 
 /// The socket below the codec.
 pub(crate) struct Wire {
-    io: TokioIo<TcpStream>,
+    io: TokioIo<Stream>,
     link: Arc<Link>,
 }
 
 impl Wire {
-    pub(crate) fn new(stream: TcpStream, link: Arc<Link>) -> Self {
-        Self { io: TokioIo::new(stream), link }
+    pub(crate) fn new(stream: Stream, link: Arc<Link>) -> Self {
+        Self {
+            io: TokioIo::new(stream),
+            link,
+        }
     }
 
     /// Ends the connection so that the other side sees it, after it could take what was sent.
@@ -92,8 +102,8 @@ impl Wire {
         match ending {
             Ending::Close => drop(stream.shutdown().await),
             Ending::Reset => {
-                drained(&stream).await;
-                drop(stream.set_zero_linger());
+                drained(stream.tcp()).await;
+                drop(stream.tcp().set_zero_linger());
             }
         }
     }
@@ -126,7 +136,11 @@ fn unsent(_: &TcpStream) -> io::Result<u32> {
 }
 
 impl Read for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }

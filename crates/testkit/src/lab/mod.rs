@@ -6,7 +6,10 @@ mod link;
 mod pace;
 mod profile;
 mod server;
+mod stream;
 mod target;
+#[cfg(feature = "full")]
+mod tls;
 
 use std::fmt;
 use std::io;
@@ -19,7 +22,7 @@ use tokio::sync::oneshot;
 pub(crate) use body::LabBody;
 use layer::{Handler, Shared};
 pub use profile::Profile;
-pub(crate) use target::Target;
+pub(crate) use target::{Target, range};
 
 use crate::counts::Counters;
 use crate::{Counts, Faults, Objects};
@@ -57,6 +60,8 @@ pub struct LabBuilder {
     record_keys: bool,
     #[cfg(feature = "full")]
     credentials: (String, String),
+    #[cfg(feature = "full")]
+    tls: bool,
 }
 
 impl Lab {
@@ -72,12 +77,24 @@ impl Lab {
             record_keys: false,
             #[cfg(feature = "full")]
             credentials: ("forebay-lab".to_owned(), "forebay-lab-secret".to_owned()),
+            #[cfg(feature = "full")]
+            tls: false,
         }
     }
 
-    /// `http://127.0.0.1:PORT`, what AWS_ENDPOINT_URL takes; objects are at `/bucket/key` below it.
+    /// `http://127.0.0.1:PORT` (`https://…` with TLS), what AWS_ENDPOINT_URL takes; objects are at `/bucket/key` below it.
     pub fn endpoint(&self) -> String {
+        #[cfg(feature = "full")]
+        if self.shared.tls.is_some() {
+            return format!("https://{}", self.addr);
+        }
         format!("http://{}", self.addr)
+    }
+
+    /// The certificate that clients must trust, if the lab is served over https.
+    #[cfg(feature = "full")]
+    pub fn ca_pem(&self) -> Option<&str> {
+        self.shared.tls.as_ref().map(|tls| tls.ca_pem.as_str())
     }
 
     /// Where it listens.
@@ -126,13 +143,25 @@ impl LabBuilder {
 
     /// Shows objects that exist already, those of another lab for example.
     pub fn objects(self, objects: &Objects) -> Self {
-        Self { objects: objects.clone(), ..self }
+        Self {
+            objects: objects.clone(),
+            ..self
+        }
     }
 
     /// The key pair that the full face accepts.
     #[cfg(feature = "full")]
     pub fn credentials(self, access_key: impl Into<String>, secret_key: impl Into<String>) -> Self {
-        Self { credentials: (access_key.into(), secret_key.into()), ..self }
+        Self {
+            credentials: (access_key.into(), secret_key.into()),
+            ..self
+        }
+    }
+
+    /// Serves over https, for 127.0.0.1 and localhost, with a certificate by an authority made for this lab.
+    #[cfg(feature = "full")]
+    pub fn tls(self) -> Self {
+        Self { tls: true, ..self }
     }
 
     /// Threads that serve; default 2.
@@ -147,7 +176,10 @@ impl LabBuilder {
 
     /// Counts GETs, HEADs and ranges per key too: [`Counts::keys`].
     pub fn record_keys(self, record: bool) -> Self {
-        Self { record_keys: record, ..self }
+        Self {
+            record_keys: record,
+            ..self
+        }
     }
 
     /// Starts it; when this returns, it accepts connections.
@@ -168,6 +200,8 @@ impl LabBuilder {
             counters,
             profile: self.profile,
             handler,
+            #[cfg(feature = "full")]
+            tls: self.tls.then(tls::Tls::generate).transpose()?,
         });
         let (stop, stopped) = oneshot::channel();
         let (ready, addr) = std::sync::mpsc::channel();
@@ -175,8 +209,15 @@ impl LabBuilder {
         let thread = std::thread::Builder::new()
             .name("lab".to_owned())
             .spawn(move || server::run(&serving, bind, threads, &ready, stopped))?;
-        let addr = addr.recv().map_err(|_| io::Error::other("the lab's thread ended before it listened"))??;
-        Ok(Lab { addr, shared, stop: Some(stop), thread: Some(thread) })
+        let addr = addr
+            .recv()
+            .map_err(|_| io::Error::other("the lab's thread ended before it listened"))??;
+        Ok(Lab {
+            addr,
+            shared,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 }
 
@@ -192,6 +233,9 @@ impl Drop for Lab {
 
 impl fmt::Debug for Lab {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lab").field("addr", &self.addr).field("profile", &self.shared.profile).finish_non_exhaustive()
+        f.debug_struct("Lab")
+            .field("addr", &self.addr)
+            .field("profile", &self.shared.profile)
+            .finish_non_exhaustive()
     }
 }

@@ -29,7 +29,11 @@ impl Pace {
         let bytes_per_second = bytes_per_second.max(1);
         // Slow lines trickle, about a slice every 2 ms, instead of waiting long for a large one.
         let slice = (bytes_per_second / 500).clamp(1, SLICE);
-        Self { start, bytes_per_second, slice }
+        Self {
+            start,
+            bytes_per_second,
+            slice,
+        }
     }
 
     /// When byte number `sent` (counted from the start) has arrived.
@@ -114,11 +118,16 @@ mod tests {
         let start = Instant::from_std(std_now());
         let mut pace = Pace::new(start, 100_000_000);
         let later = start + Duration::from_secs(10);
-        let Next::Send(bytes) = pace.next(later, 0, 1 << 40) else { panic!("nothing due after 10 s") };
+        let Next::Send(bytes) = pace.next(later, 0, 1 << 40) else {
+            panic!("nothing due after 10 s")
+        };
         assert!(bytes <= 100_000_000 / 20 + SLICE, "{bytes}");
     }
 
-    #[expect(clippy::disallowed_methods, reason = "any instant will do; time is moved by hand from there")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "any instant will do; time is moved by hand from there"
+    )]
     fn std_now() -> std::time::Instant {
         std::time::Instant::now()
     }

@@ -15,15 +15,18 @@ pub struct Profile {
 
 impl Profile {
     /// What S3 gives: 30 ms and 90 MB/s.
-    pub const STANDARD: Self =
-        Self::of("standard", Duration::from_millis(30), Some(90_000_000));
+    pub const STANDARD: Self = Self::of("standard", Duration::from_millis(30), Some(90_000_000));
 
     /// Nothing between the two sides but the loopback device.
     pub const LOOPBACK: Self = Self::of("loopback", Duration::ZERO, None);
 
     /// A profile by its figures.
     pub const fn of(name: &'static str, first_byte: Duration, bytes_per_second: Option<u64>) -> Self {
-        Self { name, first_byte, bytes_per_second_per_connection: bytes_per_second }
+        Self {
+            name,
+            first_byte,
+            bytes_per_second_per_connection: bytes_per_second,
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::layer::Shared;
 use super::link::{Link, Wire};
+use super::stream::Stream;
 
 /// The codec's buffer, in bytes. It takes frames for a vectored write until it holds so many.
 const CODEC_BUFFER: usize = 1024 * 1024;
@@ -70,9 +71,30 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     shared.counters.connections.fetch_add(1, Ordering::Relaxed);
     shared.counters.open_connections.fetch_add(1, Ordering::Relaxed);
     drop(stream.set_nodelay(true));
+    match secured(stream, &shared).await {
+        Ok(stream) => serve(stream, &shared).await,
+        Err(error) => tracing::debug!(%error, "a TLS handshake with the lab failed"),
+    }
+    shared.counters.open_connections.fetch_sub(1, Ordering::Relaxed);
+}
+
+#[cfg(feature = "full")]
+async fn secured(stream: TcpStream, shared: &Shared) -> io::Result<Stream> {
+    match &shared.tls {
+        Some(tls) => Ok(Stream::Tls(Box::new(tls.acceptor.accept(stream).await?))),
+        None => Ok(Stream::Plain(stream)),
+    }
+}
+
+#[cfg(not(feature = "full"))]
+async fn secured(stream: TcpStream, _: &Shared) -> io::Result<Stream> {
+    Ok(Stream::Plain(stream))
+}
+
+async fn serve(stream: Stream, shared: &Arc<Shared>) {
     let link = Arc::new(Link::default());
     let service = {
-        let (shared, link) = (Arc::clone(&shared), Arc::clone(&link));
+        let (shared, link) = (Arc::clone(shared), Arc::clone(&link));
         service_fn(move |request| {
             let (shared, link) = (Arc::clone(&shared), Arc::clone(&link));
             async move { Ok::<_, Infallible>(shared.answer(&link, request).await) }
@@ -93,5 +115,4 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
         }
         ending = link.ended() => connection.into_parts().io.end(ending).await,
     }
-    shared.counters.open_connections.fetch_sub(1, Ordering::Relaxed);
 }

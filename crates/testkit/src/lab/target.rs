@@ -21,16 +21,36 @@ impl Target {
         let path = request.uri().path();
         let path = path.strip_prefix('/').unwrap_or(path);
         let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-        let query: Vec<_> = request.uri().query().unwrap_or("").split('&').filter(|pair| !pair.is_empty()).map(pair).collect();
-        let range = request.headers().get(header::RANGE).and_then(|value| value.to_str().ok()).and_then(range);
-        let mut target = Self { op: Op::Other, bucket: decode(bucket), key: decode(key), query, range };
+        let query: Vec<_> = request
+            .uri()
+            .query()
+            .unwrap_or("")
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(pair)
+            .collect();
+        let range = request
+            .headers()
+            .get(header::RANGE)
+            .and_then(|value| value.to_str().ok())
+            .and_then(range);
+        let mut target = Self {
+            op: Op::Other,
+            bucket: decode(bucket),
+            key: decode(key),
+            query,
+            range,
+        };
         target.op = target.classify(request.method());
         target
     }
 
     /// The value of a query parameter; empty if it has none.
     pub(crate) fn query(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.query
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn path(&self) -> String {
@@ -39,7 +59,15 @@ impl Target {
 
     fn classify(&self, method: &Method) -> Op {
         let of_object = !self.key.is_empty();
-        let special = ["uploads", "uploadId", "tagging", "location", "versioning", "acl", "policy"];
+        let special = [
+            "uploads",
+            "uploadId",
+            "tagging",
+            "location",
+            "versioning",
+            "acl",
+            "policy",
+        ];
         let special = special.iter().any(|name| self.query(name).is_some());
         match *method {
             Method::HEAD => Op::Head,
@@ -54,7 +82,7 @@ impl Target {
 }
 
 /// A single range of bytes. Anything else is no range to us: RFC 9110 §14.2 lets a server ignore it.
-fn range(header: &str) -> Option<RangeSpec> {
+pub(crate) fn range(header: &str) -> Option<RangeSpec> {
     header.strip_prefix("bytes=")?.trim().parse().ok()
 }
 
@@ -79,7 +107,10 @@ mod tests {
     #[test]
     fn paths_and_queries_are_decoded() {
         let found = target(Method::GET, "/b/a%20b/%E6%97%A5+c");
-        assert_eq!((found.op, found.bucket.as_str(), found.key.as_str()), (Op::Get, "b", "a b/日+c"));
+        assert_eq!(
+            (found.op, found.bucket.as_str(), found.key.as_str()),
+            (Op::Get, "b", "a b/日+c")
+        );
         let found = target(Method::GET, "/b?prefix=x%2By+z&list-type=2");
         assert_eq!((found.op, found.query("prefix")), (Op::List, Some("x+y z")));
         assert_eq!(found.query("delimiter"), None);

@@ -33,12 +33,18 @@ pub enum Verdict {
 impl Preconditions {
     /// Create only: there must be no object yet.
     pub fn absent() -> Self {
-        Self { if_none_match: Some("*".to_owned()), ..Self::default() }
+        Self {
+            if_none_match: Some("*".to_owned()),
+            ..Self::default()
+        }
     }
 
     /// Replace only the version with this ETag.
     pub fn matches(etag: impl Into<String>) -> Self {
-        Self { if_match: Some(etag.into()), ..Self::default() }
+        Self {
+            if_match: Some(etag.into()),
+            ..Self::default()
+        }
     }
 
     /// As a request's headers say.
@@ -93,7 +99,8 @@ fn bare(tag: &str) -> &str {
 
 /// Dates in headers have no fractions.
 fn whole_seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    time.duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -102,7 +109,10 @@ mod tests {
     use crate::{Attributes, Content};
 
     fn object(etag: &str) -> Object {
-        let attributes = Attributes { etag: Some(etag.to_owned()), ..Attributes::default() };
+        let attributes = Attributes {
+            etag: Some(etag.to_owned()),
+            ..Attributes::default()
+        };
         Object::new(1, Content::from("x"), attributes, SystemTime::UNIX_EPOCH)
     }
 
@@ -139,9 +149,18 @@ mod tests {
     #[test]
     fn dates_count_where_no_tag_is_given() {
         let object = object("\"a\"");
-        let since = |time| Preconditions { if_modified_since: Some(time), ..Preconditions::default() };
-        assert_eq!(since(SystemTime::UNIX_EPOCH).evaluate(Some(&object)), Verdict::NotModified);
-        let both = Preconditions { if_none_match: Some("\"b\"".into()), ..since(SystemTime::UNIX_EPOCH) };
+        let since = |time| Preconditions {
+            if_modified_since: Some(time),
+            ..Preconditions::default()
+        };
+        assert_eq!(
+            since(SystemTime::UNIX_EPOCH).evaluate(Some(&object)),
+            Verdict::NotModified
+        );
+        let both = Preconditions {
+            if_none_match: Some("\"b\"".into()),
+            ..since(SystemTime::UNIX_EPOCH)
+        };
         assert_eq!(both.evaluate(Some(&object)), Verdict::Proceed);
     }
 }

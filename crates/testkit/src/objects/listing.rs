@@ -23,7 +23,13 @@ pub struct ListQuery {
 
 impl Default for ListQuery {
     fn default() -> Self {
-        Self { prefix: String::new(), delimiter: None, start_after: None, after_entry: None, max: 1000 }
+        Self {
+            prefix: String::new(),
+            delimiter: None,
+            start_after: None,
+            after_entry: None,
+            max: 1000,
+        }
     }
 }
 
@@ -51,8 +57,7 @@ pub(super) fn page(keys: &BTreeMap<String, Arc<Object>>, query: &ListQuery) -> L
     let mut page = ListPage::default();
     let mut last = None;
     let mut from = first_bound(query);
-    loop {
-        let Some((key, object)) = keys.range::<String, _>((from, Bound::Unbounded)).next() else { break };
+    while let Some((key, object)) = keys.range::<String, _>((from, Bound::Unbounded)).next() {
         // Keys are in byte order, so those with the prefix stand together.
         if !key.starts_with(&query.prefix) {
             break;
@@ -99,10 +104,14 @@ fn first_bound(query: &ListQuery) -> Bound<String> {
 }
 
 fn roll_up(key: &str, query: &ListQuery) -> ListEntry {
-    let delimiter = query.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty());
+    let delimiter = query
+        .delimiter
+        .as_deref()
+        .filter(|delimiter| !delimiter.is_empty());
     let cut = delimiter.and_then(|delimiter| {
         let rest = &key[query.prefix.len()..];
-        rest.find(delimiter).map(|at| query.prefix.len() + at + delimiter.len())
+        rest.find(delimiter)
+            .map(|at| query.prefix.len() + at + delimiter.len())
     });
     match cut {
         Some(end) => ListEntry::Prefix(key[..end].to_owned()),

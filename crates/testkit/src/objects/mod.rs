@@ -4,6 +4,7 @@
 //! compare-and-swap; what it stores is an [`Object`], immutable, of which a get hands out a shared reference.
 
 mod conditions;
+mod headers;
 mod listing;
 mod multipart;
 mod object;
@@ -16,6 +17,7 @@ use std::time::SystemTime;
 use crate::Content;
 
 pub use conditions::{Preconditions, Verdict};
+pub(crate) use headers::set;
 pub use listing::{ListEntry, ListPage, ListQuery};
 pub use multipart::PartInfo;
 pub use object::{Attributes, Object};
@@ -135,12 +137,15 @@ impl Objects {
     pub fn find(&self, bucket: &str, key: &str) -> Result<Arc<Object>, StoreError> {
         let state = self.read();
         let object = state.open(bucket)?.keys.get(key);
-        object.cloned().ok_or_else(|| StoreError::NoSuchKey(key.to_owned()))
+        object
+            .cloned()
+            .ok_or_else(|| StoreError::NoSuchKey(key.to_owned()))
     }
 
     /// Removes an object; tells whether there was one.
     pub fn delete(&self, bucket: &str, key: &str) -> bool {
-        self.delete_if(bucket, key, &Preconditions::default()).unwrap_or(false)
+        self.delete_if(bucket, key, &Preconditions::default())
+            .unwrap_or(false)
     }
 
     /// Removes an object if the present state of its key meets the conditions; tells whether there was one.
@@ -153,6 +158,24 @@ impl Objects {
         Ok(bucket.is_some_and(|bucket| bucket.keys.remove(key).is_some()))
     }
 
+    /// Gives an object other tags; its version stays the same.
+    pub fn set_tags(
+        &self,
+        bucket: &str,
+        key: &str,
+        tags: BTreeMap<String, String>,
+    ) -> Result<(), StoreError> {
+        let mut state = self.write();
+        state.open(bucket)?;
+        let found = state
+            .buckets
+            .get_mut(bucket)
+            .and_then(|bucket| bucket.keys.get_mut(key));
+        let object = found.ok_or_else(|| StoreError::NoSuchKey(key.to_owned()))?;
+        Arc::make_mut(object).attributes.tags = tags;
+        Ok(())
+    }
+
     /// One page of keys.
     pub fn list(&self, bucket: &str, query: &ListQuery) -> Result<ListPage, StoreError> {
         Ok(listing::page(&self.read().open(bucket)?.keys, query))
@@ -161,7 +184,12 @@ impl Objects {
     /// Every version that a key had since [`Self::keep_history`], oldest first: which ETag meant which bytes.
     pub fn versions(&self, bucket: &str, key: &str) -> Vec<Arc<Object>> {
         let state = self.read();
-        state.buckets.get(bucket).and_then(|bucket| bucket.history.get(key)).cloned().unwrap_or_default()
+        state
+            .buckets
+            .get(bucket)
+            .and_then(|bucket| bucket.history.get(key))
+            .cloned()
+            .unwrap_or_default()
     }
 
     // A panic of one test thread while it held the lock must not hide behind the poison of the others.
@@ -199,7 +227,11 @@ impl State {
         if let Some(bucket) = self.buckets.get_mut(bucket) {
             bucket.keys.insert(key.to_owned(), Arc::clone(&object));
             if self.keep_history {
-                bucket.history.entry(key.to_owned()).or_default().push(Arc::clone(&object));
+                bucket
+                    .history
+                    .entry(key.to_owned())
+                    .or_default()
+                    .push(Arc::clone(&object));
             }
         }
         object
@@ -214,11 +246,21 @@ impl State {
 impl fmt::Debug for Objects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.read();
-        f.debug_map().entries(state.buckets.iter().map(|(name, bucket)| (name, bucket.keys.len()))).finish()
+        f.debug_map()
+            .entries(
+                state
+                    .buckets
+                    .iter()
+                    .map(|(name, bucket)| (name, bucket.keys.len())),
+            )
+            .finish()
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "Last-Modified is a date on the wire; no decision of ours hangs on it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Last-Modified is a date on the wire; no decision of ours hangs on it"
+)]
 pub(crate) fn now() -> SystemTime {
     SystemTime::now()
 }

@@ -27,12 +27,21 @@ pub struct PartInfo {
 
 impl Objects {
     /// Begins an upload and returns its id.
-    pub fn create_upload(&self, bucket: &str, key: &str, attributes: Attributes) -> Result<String, StoreError> {
+    pub fn create_upload(
+        &self,
+        bucket: &str,
+        key: &str,
+        attributes: Attributes,
+    ) -> Result<String, StoreError> {
         let mut state = self.write();
         state.open(bucket)?;
         let id = format!("upload-{:08x}", state.next_serial());
-        let upload =
-            Upload { bucket: bucket.to_owned(), key: key.to_owned(), attributes, parts: BTreeMap::new() };
+        let upload = Upload {
+            bucket: bucket.to_owned(),
+            key: key.to_owned(),
+            attributes,
+            parts: BTreeMap::new(),
+        };
         state.uploads.insert(id.clone(), upload);
         Ok(id)
     }
@@ -42,8 +51,10 @@ impl Objects {
         let mut state = self.write();
         let part = Object::new(state.next_serial(), content, Attributes::default(), now());
         let etag = part.etag.clone();
-        let upload =
-            state.uploads.get_mut(upload).ok_or_else(|| StoreError::NoSuchUpload(upload.to_owned()))?;
+        let upload = state
+            .uploads
+            .get_mut(upload)
+            .ok_or_else(|| StoreError::NoSuchUpload(upload.to_owned()))?;
         upload.parts.insert(number, part);
         Ok(etag)
     }
@@ -51,7 +62,10 @@ impl Objects {
     /// The parts that lie ready, in order.
     pub fn parts(&self, upload: &str) -> Result<Vec<PartInfo>, StoreError> {
         let state = self.read();
-        let upload = state.uploads.get(upload).ok_or_else(|| StoreError::NoSuchUpload(upload.to_owned()))?;
+        let upload = state
+            .uploads
+            .get(upload)
+            .ok_or_else(|| StoreError::NoSuchUpload(upload.to_owned()))?;
         let info = |(number, part): (&u32, &Object)| PartInfo {
             number: *number,
             etag: part.etag.clone(),
@@ -64,7 +78,8 @@ impl Objects {
     pub fn uploads(&self, bucket: &str) -> Vec<(String, String)> {
         let state = self.read();
         let here = state.uploads.iter().filter(|(_, upload)| upload.bucket == bucket);
-        here.map(|(id, upload)| (upload.key.clone(), id.clone())).collect()
+        here.map(|(id, upload)| (upload.key.clone(), id.clone()))
+            .collect()
     }
 
     /// Joins the parts listed (number and, if given, ETag) into the object, if its key meets the conditions.
@@ -76,15 +91,20 @@ impl Objects {
         conditions: &Preconditions,
     ) -> Result<Arc<Object>, StoreError> {
         let mut state = self.write();
-        let found = state.uploads.get(upload).ok_or_else(|| StoreError::NoSuchUpload(upload.to_owned()))?;
+        let found = state
+            .uploads
+            .get(upload)
+            .ok_or_else(|| StoreError::NoSuchUpload(upload.to_owned()))?;
         if !parts.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(StoreError::InvalidPartOrder);
         }
         let content = |(number, etag): &(u32, Option<String>)| {
             let part = found.parts.get(number).filter(|part| {
-                etag.as_ref().is_none_or(|etag| etag.trim_matches('"') == part.etag.trim_matches('"'))
+                etag.as_ref()
+                    .is_none_or(|etag| etag.trim_matches('"') == part.etag.trim_matches('"'))
             });
-            part.map(|part| part.content.clone()).ok_or(StoreError::InvalidPart(*number))
+            part.map(|part| part.content.clone())
+                .ok_or(StoreError::InvalidPart(*number))
         };
         let contents = parts.iter().map(content).collect::<Result<Vec<_>, _>>()?;
         let (bucket, key) = (found.bucket.clone(), found.key.clone());
@@ -97,6 +117,8 @@ impl Objects {
     /// Forgets an upload and its parts.
     pub fn abort_upload(&self, upload: &str) -> Result<(), StoreError> {
         let removed = self.write().uploads.remove(upload);
-        removed.map(drop).ok_or_else(|| StoreError::NoSuchUpload(upload.to_owned()))
+        removed
+            .map(drop)
+            .ok_or_else(|| StoreError::NoSuchUpload(upload.to_owned()))
     }
 }

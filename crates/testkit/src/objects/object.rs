@@ -45,7 +45,12 @@ impl Object {
     pub(super) fn new(serial: u64, content: Content, attributes: Attributes, now: SystemTime) -> Self {
         let etag = attributes.etag.clone().unwrap_or_else(|| etag(serial, &content));
         let last_modified = attributes.last_modified.unwrap_or(now);
-        Self { content, etag, last_modified, attributes }
+        Self {
+            content,
+            etag,
+            last_modified,
+            attributes,
+        }
     }
 
     /// Length in bytes.
@@ -60,7 +65,10 @@ impl Object {
 fn etag(serial: u64, content: &Content) -> String {
     let seed = match content {
         Content::Pattern { seed, .. } => *seed,
-        Content::Bytes(bytes) => bytes.iter().take(64).fold(0, |sum: u64, byte| sum.rotate_left(7) ^ u64::from(*byte)),
+        Content::Bytes(bytes) => bytes
+            .iter()
+            .take(64)
+            .fold(0, |sum: u64, byte| sum.rotate_left(7) ^ u64::from(*byte)),
         Content::Chain(parts) => parts.len() as u64,
     };
     let mixed = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32) ^ content.size();

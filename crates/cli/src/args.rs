@@ -1,0 +1,208 @@
+//! What was typed.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use forebay_types::{ByteSize, RangeSpec};
+
+/// One fast read path from slow storage to whatever reads it.
+#[derive(Debug, Parser)]
+#[command(name = "forebay", version, propagate_version = true, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Settings file to read instead of the usual one
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Say more on standard error (-v progress, -vv decisions, -vvv everything)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// No progress bar and no messages but errors
+    #[arg(long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Answer with one JSON object on one line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole path on a store that it brings along: write, read, check, and how fast it was
+    Demo(DemoArgs),
+    /// List objects
+    Ls(LsArgs),
+    /// Write an object, or a part of it, to standard output
+    Cat(CatArgs),
+    /// Fetch an object, or all objects below a prefix
+    Get(GetArgs),
+    /// Store a file, or standard input, as an object
+    Put(PutArgs),
+    /// Show size, version and type of an object
+    Stat(UrlArg),
+    /// Measure
+    #[command(subcommand)]
+    Bench(BenchCommand),
+    /// Show what this machine can do
+    Doctor,
+    /// Settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man(ManArgs),
+}
+
+/// One URL.
+#[derive(Debug, Args)]
+pub(crate) struct UrlArg {
+    /// s3://bucket/key, gs://, az://, http(s)://, file:///path or a plain path
+    pub(crate) url: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Bytes to write and read in all
+    #[arg(long, default_value = "512MiB", value_name = "SIZE")]
+    pub(crate) size: ByteSize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// A bucket, a prefix, a directory or an object
+    pub(crate) url: String,
+    /// All levels below, not only the first
+    #[arg(short, long)]
+    pub(crate) recursive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CatArgs {
+    /// The object
+    pub(crate) url: String,
+    /// Bytes A to B, both included; also A- and -LAST
+    #[arg(long, value_name = "A-B", allow_hyphen_values = true)]
+    pub(crate) range: Option<RangeSpec>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// An object, or a prefix ending in /
+    pub(crate) url: String,
+    /// File or directory to write; "-" is standard output; default is the object's name here
+    pub(crate) dest: Option<String>,
+    /// Fetch only bytes A to B, both included; also A- and -LAST
+    #[arg(long, value_name = "A-B", allow_hyphen_values = true)]
+    pub(crate) range: Option<RangeSpec>,
+    /// Do not replace files that exist
+    #[arg(long)]
+    pub(crate) no_clobber: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PutArgs {
+    /// File to store; "-" is standard input
+    pub(crate) src: String,
+    /// Where to; ending in / the file keeps its name
+    pub(crate) url: String,
+    /// Fail if the object exists already
+    #[arg(long)]
+    pub(crate) no_clobber: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Show the settings in force and where each came from
+    Show,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// Which shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Where to
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Reading: sequential, random, many objects; beside a raw client and other tools
+    Read(BenchReadArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchReadArgs {
+    /// Measure on this object instead of the lab's
+    #[arg(required_unless_present = "lab", conflicts_with = "lab")]
+    pub(crate) url: Option<String>,
+    /// Serve made-up objects from the built-in lab server
+    #[arg(long)]
+    pub(crate) lab: bool,
+    /// The lab's network
+    #[arg(long, value_enum, default_value = "standard")]
+    pub(crate) profile: LabProfile,
+    /// Which cases; all if none is named
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) cases: Vec<String>,
+    /// Bytes of the large object
+    #[arg(long, default_value = "1GiB", value_name = "SIZE")]
+    pub(crate) size: ByteSize,
+    /// Repetitions of each case; medians are shown
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// Ranges in flight (max_concurrent_ranges) of ours, connections of the raw client
+    #[arg(long, default_value_t = 16)]
+    pub(crate) connections: usize,
+    /// Objects of the many-objects case (64 KiB each)
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) objects: usize,
+    /// Run other tools that are installed (curl, s5cmd, rclone, aws) beside ours
+    #[arg(long)]
+    pub(crate) peers: bool,
+    /// Write a bar chart (SVG)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LabProfile {
+    /// 30 ms to the first byte, 90 MB/s per connection: what S3 gives
+    Standard,
+    /// Nothing but the loopback device
+    Loopback,
+}
+
+/// Parses the command line; help and mistakes are printed here.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        // Help that cannot be printed because nobody reads it is not an error.
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+    })
+}
+
+/// The whole tree of commands, for completions and manual pages.
+pub(crate) fn command() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_tree_of_commands_is_sound() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,47 @@
+//! The commands, one file each.
+
+mod bench;
+mod cat;
+mod completions;
+mod config;
+mod demo;
+mod doctor;
+mod get;
+mod ls;
+mod put;
+mod stat;
+
+use crate::args::{BenchCommand, Cli, Command, ConfigCommand};
+use crate::env::Env;
+use crate::exit::Result;
+use crate::output::Output;
+use crate::session::Session;
+use crate::settings::Settings;
+use crate::telemetry;
+
+/// Carries out what was typed.
+pub(crate) fn run(cli: Cli) -> Result<()> {
+    let env = Env::read();
+    telemetry::init_logging(cli.global.verbose, cli.global.quiet, env.log.as_deref());
+    let output = Output { json: cli.global.json, quiet: cli.global.quiet };
+    // Those that need no settings come first: they must work with a broken settings file.
+    match &cli.command {
+        Command::Completions(args) => return completions::print(args, output),
+        Command::Man(args) => return completions::man(args),
+        _ => {}
+    }
+    let settings = Settings::load(&env, &cli.global)?;
+    let session = Session::new(settings, output);
+    match cli.command {
+        Command::Demo(args) => demo::run(&session, &args),
+        Command::Ls(args) => ls::run(&session, &args),
+        Command::Cat(args) => cat::run(&session, &args),
+        Command::Get(args) => get::run(&session, &args),
+        Command::Put(args) => put::run(&session, &args),
+        Command::Stat(args) => stat::run(&session, &args),
+        Command::Bench(BenchCommand::Read(args)) => bench::read(&session, &args),
+        Command::Doctor => doctor::run(&session, &env),
+        Command::Config(ConfigCommand::Show) => config::show(&session),
+        Command::Completions(_) | Command::Man(_) => Ok(()),
+    }
+}

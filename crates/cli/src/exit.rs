@@ -1,0 +1,218 @@
+//! Errors as users see them: one line of what and why, one of what to do, and an exit code.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use forebay_range::RangeError;
+use forebay_source::{Fault, LocationError, OpenError};
+use forebay_types::{ErrorKind, printable};
+
+/// An error on its way to the user.
+#[derive(Debug)]
+pub(crate) struct CliError {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+}
+
+/// What commands return.
+pub(crate) type Result<T> = std::result::Result<T, CliError>;
+
+impl CliError {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Invalid, message)
+    }
+
+    /// A failure of a local file, with its name.
+    pub(crate) fn local(path: &std::path::Path, action: &str, error: &io::Error) -> Self {
+        let path = path.to_string_lossy();
+        Self::new(error.kind().into(), format!("cannot {action} {}: {error}", printable(&path)))
+    }
+
+    /// A failure of a store, with the object's name.
+    pub(crate) fn store(name: &str, error: &object_store::Error) -> Self {
+        Self::new(Fault::of(error).kind, format!("{}: {}", printable(name), store_text(error)))
+    }
+
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub(crate) fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Prints it to standard error and tells the exit code. Nobody reads the output any more: nothing is said, and
+    /// that is success, as for `head`.
+    pub(crate) fn report(&self) -> ExitCode {
+        if self.is_closed_pipe() {
+            return ExitCode::SUCCESS;
+        }
+        // A closed standard error must not turn into a panic.
+        let _ = fmt::Write::write_str(&mut Stderr, &format!("forebay: {self}\n"));
+        ExitCode::from(exit_code(self.kind))
+    }
+
+    fn is_closed_pipe(&self) -> bool {
+        self.message == CLOSED_PIPE
+    }
+
+    /// The reader of standard output is gone.
+    pub(crate) fn closed_pipe() -> Self {
+        Self::new(ErrorKind::Cancelled, CLOSED_PIPE)
+    }
+
+    /// A failure to write to standard output.
+    pub(crate) fn stdout(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::closed_pipe();
+        }
+        Self::new(error.kind().into(), format!("cannot write to standard output: {error}"))
+    }
+}
+
+const CLOSED_PIPE: &str = "standard output is closed";
+
+struct Stderr;
+
+impl fmt::Write for Stderr {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        io::Write::write_all(&mut io::stderr(), text.as_bytes()).map_err(|_| fmt::Error)
+    }
+}
+
+/// The contract of the command line: scripts depend on it. No `_` arm, so that a new kind must choose.
+fn exit_code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Unavailable
+        | ErrorKind::TimedOut
+        | ErrorKind::NoSpace
+        | ErrorKind::LocalIo
+        | ErrorKind::Unsupported
+        | ErrorKind::Conflict
+        | ErrorKind::Cancelled
+        | ErrorKind::Internal => 1,
+        ErrorKind::Invalid => 2,
+        ErrorKind::NotFound => 3,
+        ErrorKind::Denied => 4,
+        ErrorKind::Changed => 5,
+        ErrorKind::Corrupt => 6,
+    }
+}
+
+/// What helps in most cases of a kind.
+fn usual_hint(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::NotFound => Some("check the name; `forebay ls` shows what is there"),
+        ErrorKind::Denied => Some(
+            "check the credentials and what they may do (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3, the GOOGLE_ and AZURE_ variables for gs and az); for a public bucket set AWS_SKIP_SIGNATURE=true",
+        ),
+        ErrorKind::Unavailable => Some("check the address and the network, or try again later"),
+        ErrorKind::TimedOut => Some("the other side does not answer: try again later"),
+        ErrorKind::NoSpace => Some("make room, or choose another destination"),
+        ErrorKind::Changed => Some("run the command again to read the new version"),
+        ErrorKind::Corrupt => Some("do not use the data; fetch it again from another place"),
+        ErrorKind::Internal => Some("this is a bug in forebay: please report it"),
+        ErrorKind::Invalid
+        | ErrorKind::LocalIo
+        | ErrorKind::Unsupported
+        | ErrorKind::Conflict
+        | ErrorKind::Cancelled => None,
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match self.hint.as_deref().or(usual_hint(self.kind)) {
+            Some(hint) => write!(f, "\n  help: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a store's error says, without the layers that only repeat it and without walls of XML.
+pub(crate) fn store_text(error: &object_store::Error) -> String {
+    let text = innermost(error);
+    let element = |name: &str| {
+        let (_, rest) = text.split_once(&format!("<{name}>"))?;
+        Some(rest.split_once("</")?.0.to_owned())
+    };
+    let text = match (element("Code"), element("Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        (Some(code), None) => code,
+        _ => text,
+    };
+    printable(&text).chars().take(600).collect()
+}
+
+fn innermost(error: &object_store::Error) -> String {
+    let mut deepest: &dyn std::error::Error = error;
+    while let Some(source) = deepest.source() {
+        // The system's bare «Connection refused (os error 111)» says less than the line above it.
+        if source.is::<io::Error>() || source.to_string().is_empty() {
+            break;
+        }
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+impl From<LocationError> for CliError {
+    fn from(error: LocationError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<OpenError> for CliError {
+    fn from(error: OpenError) -> Self {
+        Self::new(error.kind(), error.to_string())
+    }
+}
+
+impl From<RangeError> for CliError {
+    fn from(error: RangeError) -> Self {
+        let kind = error.kind();
+        match &error {
+            RangeError::Store { object, source, retries } => {
+                let after = if *retries > 0 { format!(" (after {retries} retries)") } else { String::new() };
+                Self::new(kind, format!("{}: {}{after}", printable(object), store_text(source)))
+            }
+            RangeError::Sink { source } if source.kind() == io::ErrorKind::BrokenPipe => Self::closed_pipe(),
+            _ => Self::new(kind, error.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_contract_of_exit_codes() {
+        for (kind, code) in [
+            (ErrorKind::Unavailable, 1),
+            (ErrorKind::Invalid, 2),
+            (ErrorKind::NotFound, 3),
+            (ErrorKind::Denied, 4),
+            (ErrorKind::Changed, 5),
+            (ErrorKind::Corrupt, 6),
+        ] {
+            assert_eq!(exit_code(kind), code);
+        }
+    }
+
+    #[test]
+    fn xml_is_boiled_down() {
+        let xml = "<?xml?><Error><Code>AccessDenied</Code><Message>No \x1b[31m</Message></Error>";
+        let error = object_store::Error::Generic { store: "S3", source: xml.into() };
+        assert_eq!(store_text(&error), "AccessDenied: No \\u{1b}[31m");
+    }
+}

@@ -1,0 +1,77 @@
+//! What commands work with.
+
+use std::sync::Arc;
+
+use forebay_range::{EngineOptions, RangeEngine, RangeEngineConfig, Target};
+use forebay_source::{Location, Opener, Scheme, Source};
+use forebay_types::SystemClock;
+use object_store::path::Path;
+
+use crate::exit::{CliError, Result};
+use crate::output::Output;
+use crate::settings::Settings;
+
+/// Opener, engine and output of one run.
+pub(crate) struct Session {
+    pub(crate) settings: Settings,
+    pub(crate) opener: Opener,
+    pub(crate) engine: RangeEngine,
+    pub(crate) output: Output,
+}
+
+impl Session {
+    pub(crate) fn new(settings: Settings, output: Output) -> Self {
+        let opener = Opener::new(settings.source_options());
+        let options = EngineOptions {
+            memory_budget: settings.range.memory_budget.bytes(),
+            gate: settings.gate_options(),
+        };
+        let engine =
+            RangeEngine::with_options(RangeEngineConfig::default(), options, Arc::new(SystemClock::new()));
+        Self { settings, opener, engine, output }
+    }
+
+    /// Opens a URL as typed.
+    pub(crate) fn open(&self, url: &str) -> Result<(Location, Source)> {
+        let location: Location = url.parse()?;
+        let source = self.opener.open(&location)?;
+        Ok((location, source))
+    }
+
+    /// The object that the URL names, ready to be read.
+    pub(crate) fn target(&self, location: &Location, source: &Source) -> Target {
+        self.target_at(location.scheme(), source, source.path.clone())
+    }
+
+    /// Another object of the same source.
+    pub(crate) fn target_at(&self, scheme: Scheme, source: &Source, path: Path) -> Target {
+        let config = self.settings.range_config(scheme, &source.profile);
+        Target::at(source, path, Arc::new(config))
+    }
+
+    /// Runs a command's future on the runtime, until it is done or the user interrupts.
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| CliError::new(e.kind().into(), format!("cannot start the runtime: {e}")))?;
+        runtime.block_on(async {
+            tokio::select! {
+                outcome = work => outcome,
+                () = interrupted() => {
+                    Err(CliError::new(forebay_types::ErrorKind::Cancelled, "interrupted"))
+                }
+            }
+        })
+    }
+}
+
+/// SIGINT or SIGTERM: the future of the command is dropped, which removes temporary files and ends requests.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,198 @@
+//! What the settings file, the environment and the flags say together.
+//!
+//! Later wins: built-in defaults, then `forebay.toml` (in the XDG configuration directory, or where `--config` says),
+//! then `FOREBAY_<TABLE>_<KEY>`, then flags. Every key stands in [`KEYS`] once, with how it is read and shown; an
+//! unknown one is an error that names the nearest known one.
+
+mod file;
+mod keys;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use forebay_range::{FileSystemConfig, GateOptions, RangeEngineConfig};
+use forebay_source::{Profile, Scheme, SourceOptions, TransportOptions};
+use forebay_types::ByteSize;
+
+use crate::args::Global;
+use crate::env::Env;
+use crate::exit::Result;
+
+pub(crate) use keys::{KEYS, Key};
+
+/// All settings in force.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Settings {
+    pub(crate) range: RangeSettings,
+    pub(crate) http: HttpSettings,
+    pub(crate) file: FileSettings,
+    /// Settings of the cloud clients, by lower-case name of their environment variable.
+    cloud: BTreeMap<String, String>,
+    /// Where each setting came from, by `table.key`.
+    origins: BTreeMap<&'static str, Origin>,
+}
+
+/// `[range]`: how remote objects are read. `None` is the default of the kind of source.
+#[derive(Clone, Debug)]
+pub(crate) struct RangeSettings {
+    pub(crate) chunk_size: Option<ByteSize>,
+    pub(crate) max_concurrent_ranges: Option<usize>,
+    pub(crate) min_split_size: Option<ByteSize>,
+    pub(crate) enable_range_engine: bool,
+    pub(crate) memory_budget: ByteSize,
+    pub(crate) max_connections: usize,
+    pub(crate) min_connections: usize,
+    pub(crate) stall_timeout: Duration,
+    pub(crate) max_retries: u32,
+    pub(crate) hedge: bool,
+    pub(crate) ask_early: bool,
+}
+
+impl Default for RangeSettings {
+    fn default() -> Self {
+        let (config, gate) = (RangeEngineConfig::default(), GateOptions::default());
+        Self {
+            chunk_size: None,
+            max_concurrent_ranges: None,
+            min_split_size: None,
+            enable_range_engine: true,
+            memory_budget: ByteSize(forebay_range::EngineOptions::default().memory_budget),
+            max_connections: gate.max,
+            min_connections: gate.min,
+            stall_timeout: config.stall_timeout,
+            max_retries: config.max_retries,
+            hedge: config.hedge,
+            ask_early: config.ask_early,
+        }
+    }
+}
+
+/// `[http]`: connections to all remote sources.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpSettings {
+    pub(crate) connect_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) read_buffer: ByteSize,
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        let options = TransportOptions::default();
+        Self {
+            connect_timeout: options.connect_timeout,
+            idle_timeout: options.idle_timeout,
+            read_buffer: ByteSize(options.read_buffer as u64),
+            ca_file: options.extra_roots,
+        }
+    }
+}
+
+/// `[file]`: local files.
+#[derive(Clone, Debug)]
+pub(crate) struct FileSettings {
+    pub(crate) sync_writes: bool,
+    pub(crate) enable_range_engine: bool,
+    pub(crate) chunk_size: ByteSize,
+    pub(crate) max_concurrent_ranges: usize,
+    pub(crate) min_split_size: ByteSize,
+}
+
+impl Default for FileSettings {
+    fn default() -> Self {
+        let config = FileSystemConfig::default();
+        Self {
+            sync_writes: config.sync_writes,
+            enable_range_engine: config.enable_range_engine,
+            chunk_size: ByteSize(config.range_engine.chunk_size),
+            max_concurrent_ranges: config.range_engine.max_concurrent_ranges,
+            min_split_size: ByteSize(config.range_engine.min_split_size),
+        }
+    }
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Nobody said anything.
+    Default,
+    /// The settings file.
+    File(PathBuf),
+    /// An environment variable.
+    Env(String),
+}
+
+impl Settings {
+    /// Reads everything there is.
+    ///
+    /// # Errors
+    /// A file that cannot be read or understood, an unknown key, a value that makes no sense: each with the place.
+    pub(crate) fn load(env: &Env, global: &Global) -> Result<Self> {
+        let mut settings = Self { cloud: env.cloud.clone(), ..Self::default() };
+        file::apply(&mut settings, env, global)?;
+        keys::apply_env(&mut settings, env)?;
+        Ok(settings)
+    }
+
+    /// Where the value of `key` came from.
+    pub(crate) fn origin(&self, key: &Key) -> &Origin {
+        self.origins.get(key.name).unwrap_or(&Origin::Default)
+    }
+
+    /// The names of the cloud clients' settings that are set. Their values are never shown.
+    pub(crate) fn cloud_names(&self) -> impl Iterator<Item = &str> {
+        self.cloud.keys().map(String::as_str)
+    }
+
+    pub(crate) fn source_options(&self) -> SourceOptions {
+        SourceOptions {
+            cloud: self.cloud.clone(),
+            transport: TransportOptions {
+                connect_timeout: self.http.connect_timeout,
+                idle_timeout: self.http.idle_timeout,
+                read_buffer: usize::try_from(self.http.read_buffer.bytes()).unwrap_or(usize::MAX),
+                extra_roots: self.http.ca_file.clone(),
+                ..TransportOptions::default()
+            },
+            sync_writes: self.file.sync_writes,
+            max_connections: self.range.max_connections,
+        }
+    }
+
+    pub(crate) fn gate_options(&self) -> GateOptions {
+        GateOptions { max: self.range.max_connections, min: self.range.min_connections }
+    }
+
+    /// How objects of a kind of source are read.
+    pub(crate) fn range_config(&self, scheme: Scheme, profile: &Profile) -> RangeEngineConfig {
+        let base = RangeEngineConfig {
+            stall_timeout: self.range.stall_timeout,
+            max_retries: self.range.max_retries,
+            ..RangeEngineConfig::for_profile(profile)
+        };
+        if scheme == Scheme::File {
+            let files = FileSystemConfig {
+                sync_writes: self.file.sync_writes,
+                enable_range_engine: self.file.enable_range_engine,
+                range_engine: RangeEngineConfig {
+                    chunk_size: self.file.chunk_size.bytes(),
+                    max_concurrent_ranges: self.file.max_concurrent_ranges,
+                    min_split_size: self.file.min_split_size.bytes(),
+                    ..base
+                },
+            };
+            return files.effective();
+        }
+        let range = &self.range;
+        let min_split = range.min_split_size.map_or(base.min_split_size, ByteSize::bytes);
+        RangeEngineConfig {
+            chunk_size: range.chunk_size.map_or(base.chunk_size, ByteSize::bytes),
+            max_concurrent_ranges: range.max_concurrent_ranges.unwrap_or(base.max_concurrent_ranges),
+            min_split_size: if range.enable_range_engine { min_split } else { u64::MAX },
+            hedge: range.hedge,
+            ask_early: range.ask_early,
+            ..base
+        }
+    }
+}
