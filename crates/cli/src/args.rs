@@ -141,6 +141,19 @@ pub(crate) struct ManArgs {
 pub(crate) enum BenchCommand {
     /// Reading: sequential, random, many objects; beside a raw client and other tools
     Read(BenchReadArgs),
+    /// One measured run in a process of its own
+    #[command(hide = true)]
+    Worker(SpecArg),
+    /// The lab server in a process of its own
+    #[command(hide = true)]
+    Serve(SpecArg),
+}
+
+/// Orders from a `forebay bench` to its helper processes.
+#[derive(Debug, Args)]
+pub(crate) struct SpecArg {
+    /// JSON
+    pub(crate) spec: String,
 }
 
 #[derive(Debug, Args)]

@@ -31,7 +31,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         _ => {}
     }
     let settings = Settings::load(&env, &cli.global)?;
-    let session = Session::new(settings, output);
+    let session = Session::new(settings, output, cli.global.config.clone());
     match cli.command {
         Command::Demo(args) => demo::run(&session, &args),
         Command::Ls(args) => ls::run(&session, &args),
@@ -40,6 +40,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Put(args) => put::run(&session, &args),
         Command::Stat(args) => stat::run(&session, &args),
         Command::Bench(BenchCommand::Read(args)) => bench::read(&session, &args),
+        Command::Bench(BenchCommand::Worker(args)) => bench::worker(&session, &args),
+        Command::Bench(BenchCommand::Serve(args)) => bench::serve(&args),
         Command::Doctor => doctor::run(&session, &env),
         Command::Config(ConfigCommand::Show) => config::show(&session),
         Command::Completions(_) | Command::Man(_) => Ok(()),

@@ -6,20 +6,23 @@
 
 mod file;
 mod keys;
+mod value;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use forebay_range::{FileSystemConfig, GateOptions, RangeEngineConfig};
 use forebay_source::{Profile, Scheme, SourceOptions, TransportOptions};
-use forebay_types::ByteSize;
+use forebay_types::{ByteSize, printable};
 
 use crate::args::Global;
 use crate::env::Env;
 use crate::exit::Result;
 
 pub(crate) use keys::{KEYS, Key};
+pub(crate) use value::Kind;
 
 /// All settings in force.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +34,8 @@ pub(crate) struct Settings {
     cloud: BTreeMap<String, String>,
     /// Where each setting came from, by `table.key`.
     origins: BTreeMap<&'static str, Origin>,
+    /// The settings file that would be read, and whether it was there.
+    settings_file: Option<(PathBuf, bool)>,
 }
 
 /// `[range]`: how remote objects are read. `None` is the default of the kind of source.
@@ -123,6 +128,16 @@ pub(crate) enum Origin {
     Env(String),
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => f.write_str(&printable(&path.to_string_lossy())),
+            Self::Env(name) => f.write_str(name),
+        }
+    }
+}
+
 impl Settings {
     /// Reads everything there is.
     ///
@@ -138,6 +153,11 @@ impl Settings {
     /// Where the value of `key` came from.
     pub(crate) fn origin(&self, key: &Key) -> &Origin {
         self.origins.get(key.name).unwrap_or(&Origin::Default)
+    }
+
+    /// The settings file that would be read, and whether it was there.
+    pub(crate) fn settings_file(&self) -> Option<(&Path, bool)> {
+        self.settings_file.as_ref().map(|(path, found)| (path.as_path(), *found))
     }
 
     /// The names of the cloud clients' settings that are set. Their values are never shown.

@@ -42,20 +42,20 @@ impl RangeSink for Discard {
 
 /// Writes into a file with `pwrite`, from where the bytes arrive. The page cache takes them at memory speed; handing
 /// each chunk to another thread cost more than it hid (docs/benchmarks.md, get to a file).
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct FileSink {
-    file: File,
+    file: Arc<File>,
 }
 
 impl FileSink {
     /// Writes into `file`, which should be empty.
     pub fn new(file: File) -> Self {
-        Self { file }
+        Self::shared(Arc::new(file))
     }
 
-    /// The file.
-    pub fn file(&self) -> &File {
-        &self.file
+    /// Writes into a file that others hold as well.
+    pub fn shared(file: Arc<File>) -> Self {
+        Self { file }
     }
 }
 

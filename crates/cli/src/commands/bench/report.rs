@@ -1,0 +1,156 @@
+//! What comes out: one object for machines, a table for people.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::cases::{Case, Measure};
+use super::work::Sample;
+use crate::args::BenchReadArgs;
+
+/// The whole answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    pub(crate) bench: &'static str,
+    pub(crate) profile: String,
+    pub(crate) machine: String,
+    pub(crate) rows: Vec<Row>,
+}
+
+/// One line: ours beside a baseline of the same run. What was not measured is null.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Row {
+    pub(crate) case: String,
+    pub(crate) mb_s: Option<f64>,
+    pub(crate) cpu_s_per_gib: Option<f64>,
+    pub(crate) baseline: Option<String>,
+    pub(crate) baseline_mb_s: Option<f64>,
+    pub(crate) baseline_cpu_s_per_gib: Option<f64>,
+    /// Ours over the baseline, higher is better; for times the baseline's over ours.
+    pub(crate) ratio: Option<f64>,
+    pub(crate) goal: Option<f64>,
+    pub(crate) requests: Option<u64>,
+    pub(crate) connections: Option<u64>,
+    pub(crate) fetched: Option<u64>,
+    pub(crate) served: Option<u64>,
+    pub(crate) p50_ms: Option<f64>,
+    pub(crate) p99_ms: Option<f64>,
+    pub(crate) rss_mib: Option<f64>,
+}
+
+pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
+    let mut values: Vec<f64> = values.into_iter().filter(|v| v.is_finite()).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(values[middle]),
+        _ => Some(f64::midpoint(values[middle - 1], values[middle])),
+    }
+}
+
+fn mb_s(sample: &Sample) -> f64 {
+    sample.served as f64 / 1e6 / sample.seconds
+}
+
+fn cpu_per_gib(sample: &Sample) -> f64 {
+    sample.cpu_seconds / (sample.served as f64 / f64::from(1 << 30))
+}
+
+impl Row {
+    pub(crate) fn compare(case: Case, args: &BenchReadArgs, ours: &[Sample], theirs: &[Sample]) -> Self {
+        let of = |samples: &[Sample], figure: fn(&Sample) -> f64| median(samples.iter().map(figure));
+        let p50 = |samples: &[Sample]| median(samples.iter().filter_map(|s| s.p50_ms));
+        let (mb_s, baseline_mb_s) = (of(ours, mb_s), of(theirs, mb_s));
+        let ratio = match case.measure() {
+            Measure::Throughput => mb_s.zip(baseline_mb_s).map(|(a, b)| a / b),
+            Measure::Latency => p50(ours).zip(p50(theirs)).map(|(a, b)| b / a),
+        };
+        let last = ours.last();
+        Self {
+            case: case.name().to_owned(),
+            mb_s,
+            cpu_s_per_gib: of(ours, cpu_per_gib),
+            baseline: (!theirs.is_empty()).then(|| "raw parallel client".to_owned()),
+            baseline_mb_s,
+            baseline_cpu_s_per_gib: of(theirs, cpu_per_gib),
+            ratio,
+            goal: case.goal(args.profile).filter(|_| args.lab),
+            requests: last.map(|s| s.requests),
+            connections: last.map(|s| s.connections),
+            fetched: last.map(|s| s.fetched),
+            served: last.map(|s| s.served),
+            p50_ms: p50(ours),
+            p99_ms: median(ours.iter().filter_map(|s| s.p99_ms)),
+            rss_mib: of(ours, |s| s.rss_mib),
+        }
+    }
+}
+
+impl Report {
+    pub(crate) fn new(bench: &'static str, profile: &str) -> Self {
+        Self { bench, profile: profile.to_owned(), machine: machine(), rows: Vec::new() }
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("bench {} · {} · {}\n\n", self.bench, self.profile, self.machine);
+        let _ = writeln!(
+            text,
+            "{:<22} {:>7} {:>8}   {:<22} {:>7} {:>8} {:>6} {:>5} {:>7} {:>6} {:>7} {:>8} {:>8} {:>6}",
+            "case", "MB/s", "CPU s/GiB", "baseline", "MB/s", "CPU s/GiB", "ratio", "goal", "reqs", "conns", "fetch/s", "p50 ms", "p99 ms", "MiB"
+        );
+        for row in &self.rows {
+            let number = |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
+            let count = |value: Option<u64>| value.map_or("-".to_owned(), |v| v.to_string());
+            let amplification = row.fetched.zip(row.served).map(|(f, s)| f as f64 / s.max(1) as f64);
+            let _ = writeln!(
+                text,
+                "{:<22} {:>7} {:>9}   {:<22} {:>7} {:>9} {:>6} {:>5} {:>7} {:>6} {:>7} {:>8} {:>8} {:>6}",
+                row.case,
+                number(row.mb_s, 0),
+                number(row.cpu_s_per_gib, 3),
+                row.baseline.as_deref().unwrap_or("-"),
+                number(row.baseline_mb_s, 0),
+                number(row.baseline_cpu_s_per_gib, 3),
+                number(row.ratio, 3),
+                number(row.goal, 2),
+                count(row.requests),
+                count(row.connections),
+                number(amplification, 3),
+                number(row.p50_ms, 2),
+                number(row.p99_ms, 2),
+                number(row.rss_mib, 0),
+            );
+        }
+        text.trim_end().to_owned()
+    }
+}
+
+/// Enough to tell two machines apart.
+fn machine() -> String {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let cpuinfo = read("/proc/cpuinfo");
+    let model = cpuinfo.lines().find_map(|l| l.strip_prefix("model name")).and_then(|l| l.split_once(": "));
+    let memory = read("/proc/meminfo");
+    let kib = memory.lines().find_map(|l| l.strip_prefix("MemTotal:")).and_then(|l| l.trim().strip_suffix(" kB"));
+    let gib = kib.and_then(|k| k.trim().parse::<f64>().ok()).map_or(0.0, |k| k / f64::from(1 << 20));
+    let cpus = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!(
+        "{}, {cpus} CPUs, {gib:.0} GiB, {} {}",
+        model.map_or(std::env::consts::ARCH, |(_, name)| name),
+        std::env::consts::OS,
+        read("/proc/sys/kernel/osrelease").trim()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn medians() {
+        assert_eq!(median([]), None);
+        assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+}

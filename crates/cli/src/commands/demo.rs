@@ -1,0 +1,250 @@
+//! `forebay demo`: the whole path, on a store that the program brings along.
+//!
+//! The lab server listens on a real socket, 30 ms and 90 MB/s per connection away, as S3 is. Objects are written to it,
+//! read back in every way there is, and each byte is compared with what was written.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use forebay_range::{RangeEngineConfig, RangeStats, Target};
+use forebay_source::{Opener, Source, SourceOptions};
+use forebay_testkit::{Content, Lab, Profile};
+use forebay_types::{ByteRange, ByteSize, Clock, ErrorKind, RangeSpec, SystemClock};
+use futures::{StreamExt, TryStreamExt, stream};
+use indicatif::ProgressBar;
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutPayload};
+use serde::Serialize;
+
+use crate::args::DemoArgs;
+use crate::commands::bench::cpu_time;
+use crate::exit::{CliError, Result};
+use crate::progress;
+use crate::session::Session;
+
+const BUCKET: &str = "demo";
+/// Small objects beside the large one.
+const SMALL: usize = 200;
+const SMALL_SIZE: u64 = 64 * 1024;
+/// Parts of an upload: S3 takes nothing below 5 MiB.
+const UPLOAD_PART: u64 = 8 * 1024 * 1024;
+const READERS: usize = 16;
+
+/// What one step took. CPU is that of this process, which is both sides.
+#[derive(Debug, Serialize)]
+struct Step {
+    step: &'static str,
+    bytes: u64,
+    seconds: f64,
+    mb_s: f64,
+    requests: u64,
+    cpu_s: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Answer {
+    profile: &'static str,
+    verified_bytes: u64,
+    steps: Vec<Step>,
+}
+
+/// Everything a step needs.
+struct Stage<'a> {
+    session: &'a Session,
+    lab: Lab,
+    source: Source,
+    config: Arc<RangeEngineConfig>,
+    big: Content,
+    clock: SystemClock,
+}
+
+pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
+    let failed = |e: std::io::Error| CliError::new(e.kind().into(), format!("cannot start the lab server: {e}"));
+    let lab = Lab::builder().profile(Profile::STANDARD).bucket(BUCKET).start().map_err(failed)?;
+    let source = open(&lab)?;
+    let config = Arc::new(session.settings.range_config(forebay_source::Scheme::S3, &source.profile));
+    let big = Content::pattern(1, args.size.bytes().max(SMALL_SIZE));
+    let stage = Stage { session, lab, source, config, big, clock: SystemClock::new() };
+    let steps = session.block_on(async {
+        Ok(vec![
+            stage.step("write", stage.write()).await?,
+            stage.step("read in order", stage.read_in_order()).await?,
+            stage.step("read in ranges", stage.read_ranges()).await?,
+            stage.step("read at random", stage.read_random()).await?,
+            stage.step("read 200 small objects", stage.read_small()).await?,
+        ])
+    })?;
+    let verified_bytes = steps.iter().skip(1).map(|s| s.bytes).sum();
+    let answer = Answer { profile: Profile::STANDARD.name, verified_bytes, steps };
+    session.output.answer(&answer, || answer.text())
+}
+
+/// The lab as a user would name it, with settings of its own: the user's keys have no business there.
+fn open(lab: &Lab) -> Result<Source> {
+    let mut options = SourceOptions::default();
+    for (name, value) in [
+        ("aws_endpoint_url", lab.endpoint().as_str()),
+        ("aws_allow_http", "true"),
+        ("aws_region", "lab"),
+        ("aws_access_key_id", "lab"),
+        ("aws_secret_access_key", "lab"),
+    ] {
+        options.cloud.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(Opener::new(options).open(&format!("s3://{BUCKET}/big").parse()?)?)
+}
+
+fn small_content(index: usize) -> Content {
+    Content::pattern(100 + index as u64, SMALL_SIZE)
+}
+
+fn small_path(index: usize) -> Path {
+    Path::from(format!("small/{index:03}"))
+}
+
+fn check(content: &Content, offset: u64, bytes: &[u8]) -> Result<()> {
+    content.check(offset, bytes).map_err(|e| CliError::new(ErrorKind::Corrupt, format!("demo: {e}")))
+}
+
+impl Stage<'_> {
+    /// Runs a step and measures it.
+    async fn step(&self, name: &'static str, work: impl Future<Output = Result<u64>>) -> Result<Step> {
+        let (requests, cpu, begun) = (self.lab.counts().requests, cpu_time(), self.clock.now());
+        let bytes = work.await?;
+        let seconds = (self.clock.now() - begun).as_secs_f64();
+        let cpu_s = (cpu_time() - cpu).as_secs_f64();
+        let requests = self.lab.counts().requests - requests;
+        Ok(Step { step: name, bytes, seconds, mb_s: bytes as f64 / 1e6 / seconds, requests, cpu_s })
+    }
+
+    fn bar(&self, len: u64, what: &str) -> ProgressBar {
+        progress::bytes(self.session.output, len, what)
+    }
+
+    fn target(&self) -> Target {
+        Target::new(&self.source, self.config.clone())
+    }
+
+    async fn write(&self) -> Result<u64> {
+        let size = self.big.size();
+        let bar = self.bar(size, "write");
+        let store = &self.source.store;
+        let failed = |e: object_store::Error| CliError::store("demo", &e);
+        let mut upload = store.put_multipart(&self.source.path).await.map_err(failed)?;
+        let parts: Vec<_> = forebay_range::parts(ByteRange::new(0, size), &self.upload_parts())
+            .map(|part| {
+                let payload: PutPayload = self.big.slice(part).into_iter().collect();
+                let (done, bar) = (upload.put_part(payload), bar.clone());
+                async move { done.await.inspect(|()| bar.inc(part.len())) }
+            })
+            .collect();
+        stream::iter(parts).buffer_unordered(READERS).try_collect::<Vec<()>>().await.map_err(failed)?;
+        upload.complete().await.map_err(failed)?;
+        stream::iter(0..SMALL)
+            .map(|i| async move {
+                let payload: PutPayload = small_content(i).slice(ByteRange::new(0, SMALL_SIZE)).into_iter().collect();
+                store.put(&small_path(i), payload).await
+            })
+            .buffer_unordered(READERS)
+            .try_collect::<Vec<_>>()
+            .await
+            .map_err(failed)?;
+        bar.finish_and_clear();
+        Ok(size + SMALL as u64 * SMALL_SIZE)
+    }
+
+    fn upload_parts(&self) -> RangeEngineConfig {
+        RangeEngineConfig { chunk_size: UPLOAD_PART, min_split_size: UPLOAD_PART, ..RangeEngineConfig::default() }
+    }
+
+    async fn read_in_order(&self) -> Result<u64> {
+        let bar = self.bar(self.big.size(), "read in order");
+        let mut stream = self.session.engine.stream(self.target(), RangeSpec::From(0)).await?;
+        let mut at = 0;
+        while let Some(chunk) = stream.next().await {
+            let chunk: Bytes = chunk?;
+            check(&self.big, at, &chunk)?;
+            at += chunk.len() as u64;
+            bar.inc(chunk.len() as u64);
+        }
+        bar.finish_and_clear();
+        let stats: RangeStats = stream.stats();
+        tracing::info!(mb_s = stats.throughput_mbps(), retries = stats.retries, "read in order");
+        if at == self.big.size() {
+            return Ok(at);
+        }
+        Err(CliError::new(ErrorKind::Corrupt, format!("demo: {at} of {} bytes came", self.big.size())))
+    }
+
+    async fn read_ranges(&self) -> Result<u64> {
+        let size = self.big.size();
+        // A quarter of the object: 16 MiB of every 64 MiB.
+        let ranges: Vec<ByteRange> = (0..size.div_ceil(64 << 20))
+            .map(|i| ByteRange::at(i * (64 << 20), 16 << 20).clamp_to(size))
+            .collect();
+        self.read_all("read in ranges", ranges, 4).await
+    }
+
+    async fn read_random(&self) -> Result<u64> {
+        let mut random = fastrand::Rng::with_seed(1);
+        let len = 256 * 1024;
+        let ranges: Vec<ByteRange> = (0..400)
+            .map(|_| ByteRange::at(random.u64(0..self.big.size().saturating_sub(len).max(1)), len).clamp_to(self.big.size()))
+            .collect();
+        self.read_all("read at random", ranges, READERS).await
+    }
+
+    async fn read_all(&self, name: &str, ranges: Vec<ByteRange>, readers: usize) -> Result<u64> {
+        let bar = self.bar(ranges.iter().map(|r| r.len()).sum(), name);
+        let total = stream::iter(ranges)
+            .map(|range| {
+                let bar = bar.clone();
+                async move {
+                    let read = self.session.engine.read(self.target(), RangeSpec::Bounded(range));
+                    let (bytes, _) = read.await?;
+                    check(&self.big, range.start(), &bytes)?;
+                    bar.inc(bytes.len() as u64);
+                    Ok::<_, CliError>(bytes.len() as u64)
+                }
+            })
+            .buffer_unordered(readers)
+            .try_fold(0, |sum, len| async move { Ok(sum + len) })
+            .await?;
+        bar.finish_and_clear();
+        Ok(total)
+    }
+
+    async fn read_small(&self) -> Result<u64> {
+        stream::iter(0..SMALL)
+            .map(|i| async move {
+                let target = Target::at(&self.source, small_path(i), self.config.clone());
+                let (bytes, _) = self.session.engine.read(target, RangeSpec::From(0)).await?;
+                check(&small_content(i), 0, &bytes)?;
+                Ok::<_, CliError>(bytes.len() as u64)
+            })
+            .buffer_unordered(READERS)
+            .try_fold(0, |sum, len| async move { Ok(sum + len) })
+            .await
+    }
+}
+
+impl Answer {
+    fn text(&self) -> String {
+        let mut text = String::from(
+            "A store 30 ms and 90 MB/s per connection away (one local socket); both sides run in this process.\n\n",
+        );
+        text.push_str(&format!("{:<24} {:>10} {:>8} {:>9} {:>7}\n", "", "bytes", "MB/s", "requests", "CPU s"));
+        for step in &self.steps {
+            text.push_str(&format!(
+                "{:<24} {:>10} {:>8.0} {:>9} {:>7.2}\n",
+                step.step,
+                ByteSize(step.bytes).to_string(),
+                step.mb_s,
+                step.requests,
+                step.cpu_s
+            ));
+        }
+        text.push_str(&format!("\nEvery one of {} bytes read was compared with what was written.", self.verified_bytes));
+        text
+    }
+}

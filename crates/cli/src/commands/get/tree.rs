@@ -1,0 +1,108 @@
+//! All objects below a prefix.
+
+use std::path::{Component, Path as FilePath, PathBuf};
+
+use forebay_source::{Location, Source};
+use forebay_types::{ErrorKind, RangeSpec};
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectMeta;
+
+use super::{Directory, Report};
+use crate::args::GetArgs;
+use crate::exit::{CliError, Result};
+use crate::progress;
+use crate::session::Session;
+
+/// Objects under way at a time, for each request that may be in flight: a little more, so that the next object's
+/// request is ready when a connection is.
+const OBJECTS_PER_CONNECTION: f64 = 1.25;
+
+pub(crate) async fn get(
+    session: &Session,
+    location: &Location,
+    source: &Source,
+    args: &GetArgs,
+) -> Result<Report> {
+    if args.range.is_some() {
+        return Err(CliError::usage("--range is for one object, not for all below a prefix"));
+    }
+    if args.dest.as_deref() == Some("-") {
+        return Err(CliError::usage("many objects cannot go to standard output").hint("name a directory"));
+    }
+    let mut listing = source.store.list(Some(&source.path)).peekable();
+    let listing_error = |e: &object_store::Error| CliError::store(&location.to_string(), e);
+    match std::pin::Pin::new(&mut listing).peek().await {
+        None => {
+            return Err(CliError::new(ErrorKind::NotFound, format!("{location}: nothing of that name or below it")));
+        }
+        Some(Err(error)) => return Err(listing_error(error)),
+        Some(Ok(_)) => {}
+    }
+    let dest = FilePath::new(args.dest.as_deref().unwrap_or("."));
+    let directory = Directory::create(dest)?;
+    let bar = progress::items(session.output, 0, "objects");
+    let at_a_time = (session.settings.range.max_connections as f64 * OBJECTS_PER_CONNECTION).ceil() as usize;
+    let (context, directory) = (&Context { session, location, source, args, bar: &bar }, &directory);
+    let totals = listing
+        .map_err(|e| listing_error(&e))
+        .map(|meta| async move {
+            context.bar.inc_length(1);
+            context.fetch(directory, meta?).await
+        })
+        .buffer_unordered(at_a_time)
+        .try_fold((0, 0, 0), |(objects, skipped, bytes), got| async move {
+            Ok(match got {
+                Some(len) => (objects + 1, skipped, bytes + len),
+                None => (objects, skipped + 1, bytes),
+            })
+        })
+        .await?;
+    bar.finish_and_clear();
+    let (objects, skipped, bytes) = totals;
+    let impossible = session.opener.transport().meter().skipped_keys();
+    let mut report = Report::new(&dest.to_string_lossy(), objects, bytes);
+    report.skipped = skipped + impossible;
+    Ok(report)
+}
+
+struct Context<'a> {
+    session: &'a Session,
+    location: &'a Location,
+    source: &'a Source,
+    args: &'a GetArgs,
+    bar: &'a indicatif::ProgressBar,
+}
+
+impl Context<'_> {
+    /// One object; `None` if a file of its name exists and is to stay.
+    async fn fetch(&self, directory: &Directory, meta: ObjectMeta) -> Result<Option<u64>> {
+        let name = self.file_name(&meta)?;
+        if self.args.no_clobber && directory.has(&name) {
+            self.bar.inc(1);
+            return Ok(None);
+        }
+        let target = self.session.target_at(self.location.scheme(), self.source, meta.location.clone()).known(&meta);
+        let opened = self.session.engine.open(target, RangeSpec::From(0)).await?;
+        let len = opened.range().len();
+        let staged = directory.stage(&name, len)?;
+        opened.into_sink(staged.sink(indicatif::ProgressBar::hidden())).await?;
+        staged.finish(self.args.no_clobber)?;
+        self.bar.inc(1);
+        Ok(Some(len))
+    }
+
+    /// The object's name below the prefix, as a path that stays below the destination.
+    fn file_name(&self, meta: &ObjectMeta) -> Result<PathBuf> {
+        let key = meta.location.as_ref();
+        let below = key.strip_prefix(self.source.path.as_ref()).unwrap_or(key).trim_start_matches('/');
+        // The prefix itself is an object too.
+        let below = if below.is_empty() { meta.location.filename().unwrap_or_default() } else { below };
+        let path = PathBuf::from(below);
+        let plain = !below.is_empty() && path.components().all(|c| matches!(c, Component::Normal(_)));
+        if plain {
+            return Ok(path);
+        }
+        let key = forebay_types::printable(key);
+        Err(CliError::new(ErrorKind::Invalid, format!("the key '{key}' cannot be a path below the destination")))
+    }
+}

@@ -1,0 +1,166 @@
+//! Every setting there is, once: its name, its reason, how it is read and how it is shown.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use forebay_types::{ByteSize, printable};
+
+use super::value::{Kind, Value, at_least, one_or_more, within};
+use super::{Origin, Settings};
+use crate::env::Env;
+use crate::exit::{CliError, Result};
+
+/// One setting.
+pub(crate) struct Key {
+    /// `table.key`, as in the settings file.
+    pub(crate) name: &'static str,
+    /// What it does, and the reason for its default.
+    pub(crate) doc: &'static str,
+    /// What values look like.
+    pub(crate) kind: Kind,
+    set: fn(&mut Settings, &str) -> std::result::Result<(), String>,
+    show: fn(&Settings) -> String,
+}
+
+impl Key {
+    /// Its table and its name there.
+    pub(crate) fn parts(&self) -> (&'static str, &'static str) {
+        self.name.split_once('.').unwrap_or(("", self.name))
+    }
+
+    /// The environment variable that sets it.
+    pub(crate) fn variable(&self) -> String {
+        format!("FOREBAY_{}", self.name.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// The value in force, as it would be written; empty if there is none.
+    pub(crate) fn shown(&self, settings: &Settings) -> String {
+        (self.show)(settings)
+    }
+
+    /// Takes over `text`, and remembers where it came from.
+    pub(super) fn take(
+        &self,
+        settings: &mut Settings,
+        text: &str,
+        origin: Origin,
+    ) -> std::result::Result<(), String> {
+        (self.set)(settings, text)?;
+        settings.origins.insert(self.name, origin);
+        Ok(())
+    }
+}
+
+/// The name is the path of the field, so that the two cannot drift apart.
+macro_rules! key {
+    ($table:ident.$field:ident: $type:ty, $check:expr, $doc:literal) => {
+        Key {
+            name: concat!(stringify!($table), ".", stringify!($field)),
+            doc: $doc,
+            kind: <$type as Value>::KIND,
+            set: |settings, text| {
+                let value = <$type as Value>::read(text)?;
+                let check: fn(&$type) -> std::result::Result<(), String> = $check;
+                check(&value)?;
+                settings.$table.$field = value;
+                Ok(())
+            },
+            show: |settings| settings.$table.$field.show(),
+        }
+    };
+}
+
+/// All settings, in the order in which they are shown.
+pub(crate) const KEYS: &[Key] = &[
+    key!(range.chunk_size: Option<ByteSize>, |v| at_least(*v, ByteSize::kib(64)),
+        "bytes of one request; auto is 8MiB: at 30 ms to the first byte, three quarters of its time move bytes"),
+    key!(range.max_concurrent_ranges: Option<usize>, |v| one_or_more(*v),
+        "requests of one reader at a time; auto is 16: 1.4 GB/s at S3's 90 MB/s per connection"),
+    key!(range.min_split_size: Option<ByteSize>, |_| Ok(()),
+        "objects up to this size are one request; auto is 12MiB, so that no second request is below 4MiB"),
+    key!(range.enable_range_engine: bool, |_| Ok(()),
+        "whether large objects are read in parallel ranges; one connection alone is slower than most networks"),
+    key!(range.memory_budget: ByteSize, |v| at_least(Some(*v), ByteSize::mib(1)),
+        "bytes on their way from sources to readers, all together; 1.4 GB/s in requests of 8MiB needs 170MiB"),
+    key!(range.max_connections: usize, |v| one_or_more(Some(*v)),
+        "requests in flight in the whole process; 64 are 5.8 GB/s at S3's rate"),
+    key!(range.min_connections: usize, |v| one_or_more(Some(*v)),
+        "requests in flight that stay allowed however a server complains; fewer than 4 never recover"),
+    key!(range.stall_timeout: Duration, |v| within(*v, Duration::from_millis(10), Duration::from_hours(1)),
+        "without a byte for this long a part resumes on another connection; S3 is seen to pause for seconds"),
+    key!(range.max_retries: u32, |_| Ok(()),
+        "failures in a row, without one new byte, before a read is given up; 6 are some 10 s of pauses"),
+    key!(range.hedge: bool, |_| Ok(()),
+        "whether a request whose first byte is late gets a second one beside it; cuts S3's slow 1 %"),
+    key!(range.ask_early: bool, |_| Ok(()),
+        "whether the next part is asked for before this one ends; hides the time to its first byte"),
+    key!(http.connect_timeout: Duration, |v| within(*v, Duration::from_millis(1), Duration::from_hours(1)),
+        "deadline for name look-up, TCP and TLS together; waiting longer only delays the error"),
+    key!(http.idle_timeout: Duration, |v| within(*v, Duration::ZERO, Duration::from_hours(1)),
+        "an idle connection older than this is not used again; S3 closes them after 20 to 30 s"),
+    key!(http.read_buffer: ByteSize, |v| within(*v, ByteSize::kib(8), ByteSize::mib(16)),
+        "largest read of one system call; 128KiB stays in the second-level cache between two copies"),
+    key!(http.ca_file: Option<PathBuf>, |_| Ok(()),
+        "certificates (PEM) to trust besides the system's; none, since most servers have public ones"),
+    key!(file.sync_writes: bool, |_| Ok(()),
+        "whether a put to a local file waits for the disk; off, as for cp"),
+    key!(file.enable_range_engine: bool, |_| Ok(()),
+        "whether large local files are read in parallel ranges; keeps a cold disk's queue full"),
+    key!(file.chunk_size: ByteSize, |v| at_least(Some(*v), ByteSize::kib(64)),
+        "bytes of one read of a local file; 4MiB: more per read brought no speed"),
+    key!(file.max_concurrent_ranges: usize, |v| one_or_more(Some(*v)),
+        "reads of one local file at a time; 4 keep a disk busy, more only cost CPU"),
+    key!(file.min_split_size: ByteSize, |_| Ok(()),
+        "local files up to this size are read in one go; 16MiB, since one stream is as fast up to there"),
+];
+
+/// Takes over what the `FOREBAY_*` variables say, and checks what only makes sense together: they come last.
+pub(super) fn apply_env(settings: &mut Settings, env: &Env) -> Result<()> {
+    for (name, text) in &env.settings {
+        let variable = format!("FOREBAY_{}", name.to_ascii_uppercase());
+        let Some(key) = KEYS.iter().find(|key| key.variable() == variable) else {
+            return Err(unknown_variable(&variable));
+        };
+        key.take(settings, text, Origin::Env(variable.clone()))
+            .map_err(|why| CliError::usage(format!("the environment variable {variable}: {why}")))?;
+    }
+    check_connections(settings)
+}
+
+fn unknown_variable(variable: &str) -> CliError {
+    let known: Vec<String> = KEYS.iter().map(Key::variable).collect();
+    let message = format!("the environment variable {} is no setting of forebay", printable(variable));
+    CliError::usage(message).hint(match nearest(variable, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean {near}? `forebay config show` lists all settings"),
+        None => "unset it; `forebay config show` lists all settings".to_owned(),
+    })
+}
+
+/// A floor above the ceiling makes no sense; a floor that nobody asked for gives way.
+fn check_connections(settings: &mut Settings) -> Result<()> {
+    let (min, max) = (settings.range.min_connections, settings.range.max_connections);
+    if min <= max {
+        return Ok(());
+    }
+    match settings.origins.get("range.min_connections") {
+        None => {
+            settings.range.min_connections = max;
+            Ok(())
+        }
+        Some(origin) => Err(CliError::usage(format!(
+            "range.min_connections is {min} ({origin}), more than range.max_connections, which is {max}"
+        ))
+        .hint("lower the first or raise the second")),
+    }
+}
+
+/// The known name that `typed` was probably meant to be.
+pub(super) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let (distance, name) =
+        known.map(|name| (strsim::damerau_levenshtein(typed, name), name)).min_by_key(|(d, _)| *d)?;
+    // More than a third of it different is another word.
+    (distance <= (name.len() / 3).max(1)).then_some(name)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

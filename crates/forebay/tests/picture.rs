@@ -1,0 +1,68 @@
+//! The arrows between our crates are those of the picture in ARCHITECTURE.md, and no others.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// Who may depend on whom, dev-dependencies apart. A new arrow is a decision: it changes the picture first.
+const PICTURE: [(&str, &[&str]); 6] = [
+    ("types", &[]),
+    ("source", &["types"]),
+    ("range", &["types", "source"]),
+    ("testkit", &["types"]),
+    ("forebay", &["types", "source", "range"]),
+    // The command line brings the lab along, for `demo` and `bench --lab`.
+    ("cli", &["types", "source", "range", "testkit"]),
+];
+
+fn metadata() -> serde_json::Value {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--no-deps", "--offline"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON")
+}
+
+fn ours(package: &str) -> Option<String> {
+    package.strip_prefix("forebay-").map(str::to_owned).or((package == "forebay").then(|| package.to_owned()))
+}
+
+fn arrows(kinds: &[Option<&str>]) -> BTreeMap<String, Vec<String>> {
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().expect("packages");
+    packages
+        .iter()
+        .map(|package| {
+            let name = ours(package["name"].as_str().expect("a name")).expect("one of ours");
+            let mut on: Vec<String> = package["dependencies"]
+                .as_array()
+                .expect("dependencies")
+                .iter()
+                .filter(|d| kinds.contains(&d["kind"].as_str()))
+                .filter_map(|d| ours(d["name"].as_str().expect("a name")))
+                .collect();
+            on.sort();
+            on.dedup();
+            (name, on)
+        })
+        .collect()
+}
+
+#[test]
+fn the_arrows_are_those_of_the_picture() {
+    let mut expected: BTreeMap<String, Vec<String>> = PICTURE
+        .iter()
+        .map(|(name, on)| ((*name).to_owned(), on.iter().map(|s| (*s).to_owned()).collect()))
+        .collect();
+    expected.values_mut().for_each(|on| on.sort());
+    assert_eq!(arrows(&[None, Some("build")]), expected);
+}
+
+#[test]
+fn tests_use_the_testkit_and_nothing_above_themselves() {
+    for (name, on) in arrows(&[Some("dev")]) {
+        let allowed = |dep: &String| dep == "testkit" || (name == "testkit" && dep == "source");
+        assert!(on.iter().all(allowed), "{name} is tested with {on:?}");
+    }
+}
