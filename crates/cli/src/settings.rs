@@ -172,7 +172,8 @@ impl Settings {
                 connect_timeout: self.http.connect_timeout,
                 idle_timeout: self.http.idle_timeout,
                 read_buffer: usize::try_from(self.http.read_buffer.bytes()).unwrap_or(usize::MAX),
-                extra_roots: self.http.ca_file.clone(),
+                // What the other tools of a machine trust, ours should.
+                extra_roots: self.http.ca_file.clone().or_else(|| Some(self.cloud.get("aws_ca_bundle")?.into())),
                 ..TransportOptions::default()
             },
             sync_writes: self.file.sync_writes,

@@ -23,7 +23,10 @@ pub(crate) fn init_logging(verbose: u8, quiet: bool, rust_log: Option<&str>) {
 
 /// What is let through, and why RUST_LOG is not used, if so.
 fn filter(verbose: u8, quiet: bool, rust_log: Option<&str>) -> (EnvFilter, Option<String>) {
-    let wanted = rust_log.map(str::trim).filter(|text| !text.is_empty()).map(str::parse::<EnvFilter>);
+    let wanted = rust_log
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(str::parse::<EnvFilter>);
     match wanted {
         Some(Ok(filter)) => (filter, None),
         Some(Err(error)) => (EnvFilter::new(of_flags(verbose, quiet)), Some(error.to_string())),
@@ -52,7 +55,12 @@ mod tests {
         assert_eq!(filter(0, true, None).0.to_string(), "error");
         assert_eq!(filter(0, false, None).0.to_string(), "warn");
         assert!(filter(2, false, None).0.to_string().contains("forebay=debug"));
-        assert!(filter(9, false, Some(" ")).0.to_string().contains("forebay=trace"));
+        assert!(
+            filter(9, false, Some(" "))
+                .0
+                .to_string()
+                .contains("forebay=trace")
+        );
         assert_eq!(filter(3, false, Some("info")).0.to_string(), "info");
         let (kept, why) = filter(0, false, Some("forebay=loud"));
         assert_eq!((kept.to_string().as_str(), why.is_some()), ("warn", true));

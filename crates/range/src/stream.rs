@@ -105,6 +105,9 @@ impl Stream for RangeStream {
     type Item = Result<Bytes, RangeError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.run.0.is_none() {
+            return Poll::Ready(None);
+        }
         loop {
             if let Some(lane) = &mut self.current {
                 match ready!(lane.chunks.poll_recv(cx)) {
@@ -133,8 +136,12 @@ impl RangeStream {
         let outcome = ready!(task.poll_unpin(cx));
         self.run.0 = None;
         self.current = None;
-        let incomplete = self.lanes.try_recv().is_ok();
         self.lanes.close();
+        let mut incomplete = false;
+        // What waits in the lanes behind a failed part is not for the reader, and its memory is wanted elsewhere.
+        while self.lanes.try_recv().is_ok() {
+            incomplete = true;
+        }
         Poll::Ready(match outcome {
             Ok(Ok(())) if incomplete => Some(Err(RangeError::Task("a part ended without its bytes".to_owned()))),
             Ok(Ok(())) => None,

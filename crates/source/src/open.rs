@@ -78,21 +78,13 @@ pub enum OpenError {
     /// A directory that is not usable.
     #[error(transparent)]
     File(#[from] FileStoreError),
-    /// A setting with an unknown name.
-    #[error("unknown setting '{name}' for {scheme}")]
-    Setting {
-        /// As it was given.
-        name: String,
-        /// For which service.
-        scheme: &'static str,
-    },
 }
 
 impl OpenError {
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Client { .. } | Self::Name { .. } | Self::Setting { .. } => ErrorKind::Invalid,
+            Self::Client { .. } | Self::Name { .. } => ErrorKind::Invalid,
             Self::Local { source, .. } => source.kind().into(),
             Self::File(error) => error.kind(),
         }
@@ -178,17 +170,13 @@ impl Opener {
         // Reads are resumed by the range engine, all else repeated by the transport.
         let no_retries = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         let connector = Connector(self.transport().clone());
-        let cloud = |prefix: &'static str| {
-            self.options.cloud.iter().filter(move |(name, _)| name.starts_with(prefix))
-        };
         let value = |name: &str| self.options.cloud.get(name).map(String::as_str);
         let (store, url, scope): (Arc<dyn ObjectStore>, String, &str) = match scheme {
             Scheme::Gcs => {
                 let mut builder =
                     GoogleCloudStorageBuilder::new().with_bucket_name(bucket).with_retry(no_retries).with_http_connector(connector);
-                for (name, value) in cloud("google_") {
-                    let unknown = || OpenError::Setting { name: name.clone(), scheme: "gs" };
-                    builder = builder.with_config(name.parse::<GoogleConfigKey>().map_err(|_| unknown())?, value);
+                for (key, value) in cloud::<GoogleConfigKey>(&self.options, "google_") {
+                    builder = builder.with_config(key, value);
                 }
                 let url = format!("gs://{bucket}@{}", value("google_base_url").unwrap_or_default());
                 (Arc::new(builder.build().map_err(client)?), url, value("google_service_account").unwrap_or_default())
@@ -196,9 +184,8 @@ impl Opener {
             Scheme::Azure => {
                 let mut builder =
                     MicrosoftAzureBuilder::new().with_container_name(bucket).with_retry(no_retries).with_http_connector(connector);
-                for (name, value) in cloud("azure_") {
-                    let unknown = || OpenError::Setting { name: name.clone(), scheme: "az" };
-                    builder = builder.with_config(name.parse::<AzureConfigKey>().map_err(|_| unknown())?, value);
+                for (key, value) in cloud::<AzureConfigKey>(&self.options, "azure_") {
+                    builder = builder.with_config(key, value);
                 }
                 let account = value("azure_storage_account_name").unwrap_or_default();
                 let url = format!("az://{bucket}@{account}{}", value("azure_storage_endpoint").unwrap_or_default());
@@ -207,9 +194,8 @@ impl Opener {
             _ => {
                 let mut builder =
                     AmazonS3Builder::new().with_bucket_name(bucket).with_retry(no_retries).with_http_connector(connector);
-                for (name, value) in cloud("aws_") {
-                    let unknown = || OpenError::Setting { name: name.clone(), scheme: "s3" };
-                    builder = builder.with_config(name.parse::<AmazonS3ConfigKey>().map_err(|_| unknown())?, value);
+                for (key, value) in cloud::<AmazonS3ConfigKey>(&self.options, "aws_") {
+                    builder = builder.with_config(key, value);
                 }
                 let endpoint = value("aws_endpoint_url").or(value("aws_region")).unwrap_or_default();
                 let url = format!("s3://{bucket}@{}", endpoint.trim_end_matches('/'));
@@ -245,6 +231,21 @@ impl Opener {
         let is_prefix = key.is_empty() || location.is_prefix();
         Ok(self.source(Arc::new(store), path, is_prefix, origin, Profile::FILE))
     }
+}
+
+/// The settings of one cloud client. Names that it does not know are left out: the environment, where they usually
+/// come from, is shared with other tools (`AWS_PAGER`, `AWS_PROFILE`, …).
+fn cloud<'a, K: std::str::FromStr + 'a>(
+    options: &'a SourceOptions,
+    prefix: &'a str,
+) -> impl Iterator<Item = (K, &'a String)> {
+    options.cloud.iter().filter(move |(name, _)| name.starts_with(prefix)).filter_map(|(name, value)| {
+        let key = name.parse().ok();
+        if key.is_none() {
+            tracing::debug!(name, "not a setting of the cloud client: left out");
+        }
+        Some((key?, value))
+    })
 }
 
 /// Directory and name of an existing file.

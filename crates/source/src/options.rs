@@ -8,8 +8,8 @@ use crate::transport::TransportOptions;
 #[derive(Clone, Default)]
 pub struct SourceOptions {
     /// Settings of the cloud clients by the names of their environment variables in lower case (`aws_access_key_id`,
-    /// `aws_endpoint_url`, `google_service_account`, `azure_storage_account_name`, …). Unknown names are errors for
-    /// the scheme whose prefix they carry.
+    /// `aws_endpoint_url`, `google_service_account`, `azure_storage_account_name`, …). Names that the client does not
+    /// know are left out.
     pub cloud: BTreeMap<String, String>,
     /// Connections.
     pub transport: TransportOptions,

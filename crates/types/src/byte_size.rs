@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A number of bytes. Reads `4096`, `64KiB`, `32 MiB`, `1.5GB`, `10G` (`K`, `M`, `G`, `T` alone are binary, as in
-/// most storage tools); prints the largest binary unit that is exact, else one decimal.
+/// most storage tools). Prints the largest binary unit that is exact; with `{:#}` the largest unit, rounded to one
+/// decimal, for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(pub u64);
 
@@ -40,9 +41,7 @@ impl fmt::Display for ByteSize {
             if self.0 >= unit && self.0.is_multiple_of(unit) {
                 return write!(f, "{}{name}", self.0 / unit);
             }
-        }
-        for (name, unit) in UNITS {
-            if self.0 >= unit {
+            if self.0 >= unit && f.alternate() {
                 return write!(f, "{:.1}{name}", self.0 as f64 / unit as f64);
             }
         }
@@ -112,12 +111,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn people_see_rounded_sizes() {
+        assert_eq!(format!("{:#}", ByteSize(1536)), "1.5KiB");
+        assert_eq!(format!("{:#}", ByteSize::mib(32)), "32MiB");
+        assert_eq!(format!("{:#}", ByteSize((1 << 30) + 1)), "1.0GiB");
+        assert_eq!(ByteSize(1025).to_string(), "1025B");
+    }
+
     proptest! {
         #[test]
         fn exact_sizes_survive_printing(n in 0u64..4096, unit in prop::sample::select(vec![1u64, KIB, KIB * KIB])) {
             let size = ByteSize(n * unit);
             let back: ByteSize = size.to_string().parse().unwrap();
-            prop_assert!(back == size || size.to_string().contains('.'));
+            prop_assert_eq!(back, size);
         }
     }
 }

@@ -17,7 +17,13 @@ struct Answer<'a> {
 pub(crate) fn print(args: &CompletionsArgs, output: Output) -> Result<()> {
     let script = script(args.shell);
     let shell = args.shell.to_string();
-    output.answer(&Answer { shell: &shell, script: &script }, || script.trim_end().to_owned())
+    output.answer(
+        &Answer {
+            shell: &shell,
+            script: &script,
+        },
+        || script.trim_end().to_owned(),
+    )
 }
 
 fn script(shell: Shell) -> String {
@@ -44,7 +50,10 @@ mod tests {
     fn every_shell_gets_a_script_that_knows_the_commands() {
         for shell in Shell::value_variants() {
             let script = script(*shell);
-            assert!(script.contains("forebay") && script.contains("no-clobber"), "{shell}");
+            assert!(
+                script.contains("forebay") && script.contains("no-clobber"),
+                "{shell}"
+            );
         }
     }
 }

@@ -40,7 +40,10 @@ fn answer(settings: &Settings) -> Answer {
     };
     Answer {
         settings: KEYS.iter().map(|key| (key.name, setting(key))).collect(),
-        cloud: settings.cloud_names().map(|name| (name.to_owned(), HIDDEN)).collect(),
+        cloud: settings
+            .cloud_names()
+            .map(|name| (name.to_owned(), HIDDEN))
+            .collect(),
     }
 }
 

@@ -238,7 +238,7 @@ impl Answer {
             text.push_str(&format!(
                 "{:<24} {:>10} {:>8.0} {:>9} {:>7.2}\n",
                 step.step,
-                ByteSize(step.bytes).to_string(),
+                format!("{:#}", ByteSize(step.bytes)),
                 step.mb_s,
                 step.requests,
                 step.cpu_s

@@ -15,7 +15,7 @@ use crate::exit::{CliError, Result};
 use crate::progress;
 use crate::session::Session;
 
-pub(crate) use dest::{Directory, Staged};
+pub(crate) use dest::Directory;
 
 /// What `get --json` answers.
 #[derive(Debug, Serialize)]
@@ -118,7 +118,7 @@ impl Report {
         let what = if self.objects == 1 { String::new() } else { format!("{} objects, ", self.objects) };
         let skipped = if self.skipped > 0 { format!(", {} skipped", self.skipped) } else { String::new() };
         format!(
-            "{}: {what}{} in {:.2} s, {:.0} MB/s, {} requests{skipped}",
+            "{}: {what}{:#} in {:.2} s, {:.0} MB/s, {} requests{skipped}",
             self.dest,
             ByteSize(self.bytes),
             self.seconds,

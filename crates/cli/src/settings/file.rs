@@ -15,7 +15,9 @@ use crate::exit::{CliError, Result};
 
 /// Takes over what the settings file says, if there is one.
 pub(super) fn apply(settings: &mut Settings, env: &Env, global: &Global) -> Result<()> {
-    let Some((path, asked_for)) = which(env, global) else { return Ok(()) };
+    let Some((path, asked_for)) = which(env, global) else {
+        return Ok(());
+    };
     let read = read(&path);
     settings.settings_file = Some((path.clone(), read.is_ok()));
     let text = match read {
@@ -23,8 +25,11 @@ pub(super) fn apply(settings: &mut Settings, env: &Env, global: &Global) -> Resu
         // Only a file that somebody named has to be there.
         Err(error) if error.kind() == io::ErrorKind::NotFound && !asked_for => return Ok(()),
         Err(error) => {
-            return Err(CliError::usage(format!("the settings file {} cannot be read: {error}", shown(&path)))
-                .hint("correct its name or its permissions, or leave --config out"));
+            return Err(CliError::usage(format!(
+                "the settings file {} cannot be read: {error}",
+                shown(&path)
+            ))
+            .hint("correct its name or its permissions, or leave --config out"));
         }
     };
     apply_text(settings, &path, &text)
@@ -32,15 +37,23 @@ pub(super) fn apply(settings: &mut Settings, env: &Env, global: &Global) -> Resu
 
 /// The file that would be read, and whether it was named on the command line.
 fn which(env: &Env, global: &Global) -> Option<(PathBuf, bool)> {
-    let usual = || env.config_home.as_ref().map(|home| (home.join("forebay").join("forebay.toml"), false));
+    let usual = || {
+        env.config_home
+            .as_ref()
+            .map(|home| (home.join("forebay").join("forebay.toml"), false))
+    };
     global.config.clone().map(|named| (named, true)).or_else(usual)
 }
 
 fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let read = File::open(path)?.take(MAX_SETTINGS_BYTES + 1).read_to_string(&mut text)?;
+    let read = File::open(path)?
+        .take(MAX_SETTINGS_BYTES + 1)
+        .read_to_string(&mut text)?;
     if read as u64 > MAX_SETTINGS_BYTES {
-        return Err(io::Error::other(format!("it is larger than {MAX_SETTINGS_BYTES} bytes")));
+        return Err(io::Error::other(format!(
+            "it is larger than {MAX_SETTINGS_BYTES} bytes"
+        )));
     }
     Ok(text)
 }
@@ -51,12 +64,20 @@ fn apply_text(settings: &mut Settings, path: &Path, text: &str) -> Result<()> {
         None => shown(path),
     };
     let tables: Table = toml::from_str(text).map_err(|error| {
-        let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        let line = error
+            .span()
+            .map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         // The message alone: the line itself may hold what must not be shown.
-        CliError::usage(format!("the settings file {} is not TOML: {}", place(line), printable(error.message())))
+        CliError::usage(format!(
+            "the settings file {} is not TOML: {}",
+            place(line),
+            printable(error.message())
+        ))
     })?;
     for (table, content) in &tables {
-        let Value::Table(content) = content else { return Err(outside(path, table)) };
+        let Value::Table(content) = content else {
+            return Err(outside(path, table));
+        };
         if !tables_known().any(|known| known == table) {
             return Err(unknown_table(path, table));
         }
@@ -67,7 +88,9 @@ fn apply_text(settings: &mut Settings, path: &Path, text: &str) -> Result<()> {
             };
             value_text(key, value)
                 .and_then(|text| key.take(settings, &text, Origin::File(path.to_owned())))
-                .map_err(|why| CliError::usage(format!("the settings file {}: {full}: {why}", shown(path))))?;
+                .map_err(|why| {
+                    CliError::usage(format!("the settings file {}: {full}: {why}", shown(path)))
+                })?;
         }
     }
     Ok(())
@@ -78,7 +101,10 @@ fn value_text(key: &Key, value: &Value) -> std::result::Result<String, String> {
     use super::value::Kind;
     let fits = match value {
         Value::String(_) => true,
-        Value::Integer(_) => matches!(key.kind, Kind::Size | Kind::AutoSize | Kind::Count | Kind::AutoCount),
+        Value::Integer(_) => matches!(
+            key.kind,
+            Kind::Size | Kind::AutoSize | Kind::Count | Kind::AutoCount
+        ),
         Value::Boolean(_) => key.kind == Kind::Switch,
         _ => false,
     };
@@ -88,7 +114,11 @@ fn value_text(key: &Key, value: &Value) -> std::result::Result<String, String> {
         Value::Integer(_) | Value::Boolean(_) | Value::Float(_) => {
             Err(format!("{value} is not {}", key.kind.expected()))
         }
-        _ => Err(format!("it is of type {}, not {}", value.type_str(), key.kind.expected())),
+        _ => Err(format!(
+            "it is of type {}, not {}",
+            value.type_str(),
+            key.kind.expected()
+        )),
     }
 }
 
@@ -102,18 +132,29 @@ fn outside(path: &Path, name: &str) -> CliError {
         shown(path),
         printable(name)
     ));
-    let named: Vec<&str> = KEYS.iter().map(Key::parts).filter(|(_, key)| *key == name).map(|(table, _)| table).collect();
+    let named: Vec<&str> = KEYS
+        .iter()
+        .map(Key::parts)
+        .filter(|(_, key)| *key == name)
+        .map(|(table, _)| table)
+        .collect();
     match named.as_slice() {
-        [] => error.hint("write [range] or another table's name above it; `forebay config show` lists all settings"),
+        [] => error
+            .hint("write [range] or another table's name above it; `forebay config show` lists all settings"),
         tables => error.hint(format!("write [{}] above it", tables.join("] or ["))),
     }
 }
 
 fn unknown_table(path: &Path, table: &str) -> CliError {
-    let error =
-        CliError::usage(format!("the settings file {}: there is no table [{}]", shown(path), printable(table)));
+    let error = CliError::usage(format!(
+        "the settings file {}: there is no table [{}]",
+        shown(path),
+        printable(table)
+    ));
     match nearest(table, tables_known()) {
-        Some(near) => error.hint(format!("did you mean [{near}]? `forebay config show` lists all settings")),
+        Some(near) => error.hint(format!(
+            "did you mean [{near}]? `forebay config show` lists all settings"
+        )),
         None => error.hint("`forebay config show` without the file lists all tables and settings"),
     }
 }
@@ -124,9 +165,15 @@ fn unknown_key(path: &Path, table: &str, name: &str) -> CliError {
         shown(path),
         printable(name)
     ));
-    let here = KEYS.iter().map(Key::parts).filter(|(t, _)| *t == table).map(|(_, key)| key);
+    let here = KEYS
+        .iter()
+        .map(Key::parts)
+        .filter(|(t, _)| *t == table)
+        .map(|(_, key)| key);
     match nearest(name, here) {
-        Some(near) => error.hint(format!("did you mean '{near}'? `forebay config show` lists all settings")),
+        Some(near) => error.hint(format!(
+            "did you mean '{near}'? `forebay config show` lists all settings"
+        )),
         None => match KEYS.iter().map(Key::parts).find(|(_, key)| *key == name) {
             Some((other, key)) => error.hint(format!("'{key}' belongs into the table [{other}]")),
             None => error.hint("`forebay config show` without the file lists all settings"),

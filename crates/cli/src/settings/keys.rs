@@ -129,7 +129,10 @@ pub(super) fn apply_env(settings: &mut Settings, env: &Env) -> Result<()> {
 
 fn unknown_variable(variable: &str) -> CliError {
     let known: Vec<String> = KEYS.iter().map(Key::variable).collect();
-    let message = format!("the environment variable {} is no setting of forebay", printable(variable));
+    let message = format!(
+        "the environment variable {} is no setting of forebay",
+        printable(variable)
+    );
     CliError::usage(message).hint(match nearest(variable, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean {near}? `forebay config show` lists all settings"),
         None => "unset it; `forebay config show` lists all settings".to_owned(),
@@ -156,8 +159,9 @@ fn check_connections(settings: &mut Settings) -> Result<()> {
 
 /// The known name that `typed` was probably meant to be.
 pub(super) fn nearest<'a>(typed: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let (distance, name) =
-        known.map(|name| (strsim::damerau_levenshtein(typed, name), name)).min_by_key(|(d, _)| *d)?;
+    let (distance, name) = known
+        .map(|name| (strsim::damerau_levenshtein(typed, name), name))
+        .min_by_key(|(d, _)| *d)?;
     // More than a third of it different is another word.
     (distance <= (name.len() / 3).max(1)).then_some(name)
 }

@@ -1,6 +1,5 @@
 //! How values of settings are written.
 
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -62,13 +61,18 @@ impl Value for ByteSize {
     const KIND: Kind = Kind::Size;
 
     fn read(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|e: forebay_types::ParseByteSizeError| e.to_string())
+        text.parse()
+            .map_err(|e: forebay_types::ParseByteSizeError| e.to_string())
     }
 
     fn show(&self) -> String {
         let text = self.to_string();
         // One decimal of a size that no unit divides is for reading only; here every byte counts.
-        if text.parse() == Ok(*self) { text } else { self.bytes().to_string() }
+        if text.parse() == Ok(*self) {
+            text
+        } else {
+            self.bytes().to_string()
+        }
     }
 }
 
@@ -76,7 +80,11 @@ impl Value for Option<ByteSize> {
     const KIND: Kind = Kind::AutoSize;
 
     fn read(text: &str) -> Result<Self, String> {
-        if text == AUTO { Ok(None) } else { ByteSize::read(text).map(Some) }
+        if text == AUTO {
+            Ok(None)
+        } else {
+            ByteSize::read(text).map(Some)
+        }
     }
 
     fn show(&self) -> String {
@@ -147,7 +155,8 @@ impl Value for Option<PathBuf> {
     }
 
     fn show(&self) -> String {
-        self.as_ref().map_or_else(String::new, |path| path.to_string_lossy().into_owned())
+        self.as_ref()
+            .map_or_else(String::new, |path| path.to_string_lossy().into_owned())
     }
 }
 
@@ -158,7 +167,9 @@ impl Value for Duration {
     fn read(text: &str) -> Result<Self, String> {
         let error = || wrong(text, Self::KIND);
         let trimmed = text.trim();
-        let digits = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
+        let digits = trimmed
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(trimmed.len());
         let (number, unit) = trimmed.split_at(digits);
         let number: u64 = number.parse().map_err(|_| error())?;
         let millis = match unit.trim() {
@@ -168,12 +179,19 @@ impl Value for Duration {
             "h" => 3_600_000,
             _ => return Err(error()),
         };
-        number.checked_mul(millis).map(Self::from_millis).ok_or_else(error)
+        number
+            .checked_mul(millis)
+            .map(Self::from_millis)
+            .ok_or_else(error)
     }
 
     fn show(&self) -> String {
         let millis = self.as_millis();
-        if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
+        if millis.is_multiple_of(1000) {
+            format!("{}s", millis / 1000)
+        } else {
+            format!("{millis}ms")
+        }
     }
 }
 
@@ -187,15 +205,19 @@ pub(super) fn at_least(size: Option<ByteSize>, least: ByteSize) -> Result<(), St
 
 /// Refuses none at all.
 pub(super) fn one_or_more(count: Option<usize>) -> Result<(), String> {
-    if count == Some(0) { Err("0 would let nothing through; 1 is the least".to_owned()) } else { Ok(()) }
+    if count == Some(0) {
+        Err("0 would let nothing through; 1 is the least".to_owned())
+    } else {
+        Ok(())
+    }
 }
 
 /// Refuses what is outside of `least` to `most`.
-pub(super) fn within<T: Value + PartialOrd>(value: T, least: T, most: T) -> Result<(), String> {
-    if (&least..=&most).contains(&&value) {
+pub(super) fn within<T: Value + PartialOrd + Copy>(value: T, least: T, most: T) -> Result<(), String> {
+    if (least..=most).contains(&value) {
         return Ok(());
     }
-    let [value, least, most]: [&dyn Display; 3] = [&value.show(), &least.show(), &most.show()];
+    let [value, least, most] = [value.show(), least.show(), most.show()];
     Err(format!("{value} is not between {least} and {most}"))
 }
 
@@ -205,10 +227,25 @@ mod tests {
 
     #[test]
     fn times_read_as_people_write_them() {
-        for (text, millis) in [("10s", 10_000), ("500ms", 500), ("2m", 120_000), (" 1 h ", 3_600_000), ("0s", 0)] {
+        for (text, millis) in [
+            ("10s", 10_000),
+            ("500ms", 500),
+            ("2m", 120_000),
+            (" 1 h ", 3_600_000),
+            ("0s", 0),
+        ] {
             assert_eq!(Duration::read(text).unwrap().as_millis(), millis, "{text}");
         }
-        for bad in ["10", "", "s", "1.5s", "-1s", "1d", "99999999999999999999s", "18446744073709551615h"] {
+        for bad in [
+            "10",
+            "",
+            "s",
+            "1.5s",
+            "-1s",
+            "1d",
+            "99999999999999999999s",
+            "18446744073709551615h",
+        ] {
             assert!(Duration::read(bad).is_err(), "{bad}");
         }
     }

@@ -114,7 +114,7 @@ impl Staged {
         let place = self.directory.shown(&self.name);
         Err(CliError::new(
             ErrorKind::NoSpace,
-            format!("no room for {place}: it needs {}, {} are free", ByteSize(len), ByteSize(free)),
+            format!("no room for {place}: it needs {:#}, {:#} are free", ByteSize(len), ByteSize(free)),
         ))
     }
 

@@ -20,30 +20,50 @@ fn every_key_can_be_set_in_the_file() {
 
 #[test]
 fn values_may_be_typed() {
-    let settings =
-        after("[range]\nmax_connections = 9\nhedge = false\nchunk_size = 1048576\nmin_split_size = \"2 MiB\"").unwrap();
+    let settings = after(
+        "[range]\nmax_connections = 9\nhedge = false\nchunk_size = 1048576\nmin_split_size = \"2 MiB\"",
+    )
+    .unwrap();
     assert_eq!(settings.range.max_connections, 9);
     assert!(!settings.range.hedge);
     assert_eq!(settings.range.chunk_size, Some(forebay_types::ByteSize::mib(1)));
-    assert_eq!(settings.range.min_split_size, Some(forebay_types::ByteSize::mib(2)));
+    assert_eq!(
+        settings.range.min_split_size,
+        Some(forebay_types::ByteSize::mib(2))
+    );
 }
 
 #[test]
 fn mistakes_are_told_with_place_and_help() {
     for (text, parts) in [
-        ("[range]\nchunk_sizes = 1", ["[range] has no key 'chunk_sizes'", "'chunk_size'?"]),
+        (
+            "[range]\nchunk_sizes = 1",
+            ["[range] has no key 'chunk_sizes'", "'chunk_size'?"],
+        ),
         ("[rage]\nx = 1", ["no table [rage]", "[range]?"]),
         ("[readahead]\nwindow = 1", ["no table [readahead]", "lists all"]),
         ("hedge = true", ["'hedge' stands outside of a table", "[range]"]),
         ("chunk_size = 1", ["outside of a table", "[range] or [file]"]),
         ("[file]\nca_file = \"x\"", ["no key 'ca_file'", "table [http]"]),
         ("[range]\nhedge = 1", ["1 is not true or false", "range.hedge"]),
-        ("[range]\nchunk_size = true", ["true is not a size", "range.chunk_size"]),
-        ("[range]\nchunk_size = 1.5", ["1.5 is not a size", "range.chunk_size"]),
+        (
+            "[range]\nchunk_size = true",
+            ["true is not a size", "range.chunk_size"],
+        ),
+        (
+            "[range]\nchunk_size = 1.5",
+            ["1.5 is not a size", "range.chunk_size"],
+        ),
         ("[range]\nmax_connections = [1]", ["type array", "a whole number"]),
         ("[range]\nstall_timeout = 10", ["10 is not a time", "\"10s\""]),
-        ("[http]\nca_file = true", ["true is not the name of a file", "http.ca_file"]),
-        ("[range]\nmax_retries = -1", ["'-1' is not a whole number", "range.max_retries"]),
+        (
+            "[http]\nca_file = true",
+            ["true is not the name of a file", "http.ca_file"],
+        ),
+        (
+            "[range]\nmax_retries = -1",
+            ["'-1' is not a whole number", "range.max_retries"],
+        ),
         ("\n[range\nx", ["is not TOML", "line 2"]),
         ("[range]\nhedge = true\nhedge = false", ["is not TOML", "line 3"]),
     ] {
@@ -64,13 +84,21 @@ fn what_a_broken_line_holds_is_not_shown() {
 }
 
 fn global(config: Option<PathBuf>) -> Global {
-    Global { config, verbose: 0, quiet: false, json: false }
+    Global {
+        config,
+        verbose: 0,
+        quiet: false,
+        json: false,
+    }
 }
 
 #[test]
 fn only_a_file_that_was_named_has_to_be_there() {
     let dir = tempfile::tempdir().unwrap();
-    let env = Env { config_home: Some(dir.path().to_owned()), ..Env::default() };
+    let env = Env {
+        config_home: Some(dir.path().to_owned()),
+        ..Env::default()
+    };
     let mut settings = Settings::default();
     apply(&mut settings, &env, &global(None)).unwrap();
     assert!(settings.settings_file().is_some_and(|(_, found)| !found));
@@ -81,7 +109,11 @@ fn only_a_file_that_was_named_has_to_be_there() {
     assert!(error.to_string().contains("none.toml"), "{error}");
 
     std::fs::create_dir(dir.path().join("forebay")).unwrap();
-    std::fs::write(dir.path().join("forebay/forebay.toml"), "[range]\nmax_retries = 1").unwrap();
+    std::fs::write(
+        dir.path().join("forebay/forebay.toml"),
+        "[range]\nmax_retries = 1",
+    )
+    .unwrap();
     apply(&mut settings, &env, &global(None)).unwrap();
     assert_eq!(settings.range.max_retries, 1);
     assert!(settings.settings_file().is_some_and(|(_, found)| found));

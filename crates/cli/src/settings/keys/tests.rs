@@ -19,7 +19,7 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("range.hedge", "false"),
     ("range.ask_early", "false"),
     ("http.connect_timeout", "100ms"),
-    ("http.idle_timeout", "2m"),
+    ("http.idle_timeout", "40s"),
     ("http.read_buffer", "64KiB"),
     ("http.ca_file", "/etc/ca.pem"),
     ("file.sync_writes", "true"),
@@ -50,9 +50,14 @@ pub(in crate::settings) fn effects(settings: &Settings) -> Effects {
 }
 
 fn env(pairs: &[(&str, &str)]) -> Env {
-    let settings: BTreeMap<String, String> =
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    Env { settings, ..Env::default() }
+    let settings: BTreeMap<String, String> = pairs
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    Env {
+        settings,
+        ..Env::default()
+    }
 }
 
 fn after(pairs: &[(&str, &str)]) -> Result<Settings> {
@@ -108,23 +113,40 @@ fn nonsense_is_refused() {
         let error = after(&[(name, value)]).unwrap_err();
         assert_eq!(error.kind(), forebay_types::ErrorKind::Invalid);
         let text = error.to_string();
-        assert!(text.contains(part) && text.contains(&name.to_ascii_uppercase()), "{name}={value}: {text}");
+        assert!(
+            text.contains(part) && text.contains(&name.to_ascii_uppercase()),
+            "{name}={value}: {text}"
+        );
     }
 }
 
 #[test]
 fn unknown_variables_are_told_with_the_nearest() {
     let text = after(&[("range_chunksize", "8MiB")]).unwrap_err().to_string();
-    assert!(text.contains("FOREBAY_RANGE_CHUNKSIZE") && text.contains("mean FOREBAY_RANGE_CHUNK_SIZE?"), "{text}");
+    assert!(
+        text.contains("FOREBAY_RANGE_CHUNKSIZE") && text.contains("mean FOREBAY_RANGE_CHUNK_SIZE?"),
+        "{text}"
+    );
     let text = after(&[("kangaroo", "1")]).unwrap_err().to_string();
-    assert!(text.contains("FOREBAY_KANGAROO") && !text.contains("did you mean"), "{text}");
+    assert!(
+        text.contains("FOREBAY_KANGAROO") && !text.contains("did you mean"),
+        "{text}"
+    );
 }
 
 #[test]
 fn the_floor_of_connections_stays_below_the_ceiling() {
-    let text = after(&[("range_min_connections", "9"), ("range_max_connections", "8")]).unwrap_err().to_string();
-    assert!(text.contains("FOREBAY_RANGE_MIN_CONNECTIONS") && text.contains('8'), "{text}");
+    let text = after(&[("range_min_connections", "9"), ("range_max_connections", "8")])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("FOREBAY_RANGE_MIN_CONNECTIONS") && text.contains('8'),
+        "{text}"
+    );
     assert!(after(&[("range_min_connections", "65")]).is_err());
     // Nobody asked for the floor of 4.
-    assert_eq!(after(&[("range_max_connections", "1")]).unwrap().gate_options(), GateOptions { max: 1, min: 1 });
+    assert_eq!(
+        after(&[("range_max_connections", "1")]).unwrap().gate_options(),
+        GateOptions { max: 1, min: 1 }
+    );
 }
