@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use forebay_source::Failure;
 use forebay_types::{Intent, RangeSpec, Version};
 use futures::future::{Either, select};
 use futures::stream::BoxStream;
@@ -93,6 +94,10 @@ impl ObjectStore for Closure {
             _ => 0..self.size,
         };
         let bytes = (self.call)(range.start, range.end - range.start).await?;
+        let (expected, got) = (range.end - range.start, bytes.len() as u64);
+        if got != expected {
+            return Err(Failure::Length { expected, got }.into_store_error(location.as_ref()));
+        }
         let meta = ObjectMeta {
             location: location.clone(),
             last_modified: Default::default(),

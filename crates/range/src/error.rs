@@ -1,6 +1,7 @@
 //! What can go wrong with a read.
 
 use std::io;
+use std::time::Duration;
 
 use forebay_source::Fault;
 use forebay_types::{ErrorKind, RangeSpec};
@@ -9,7 +10,7 @@ use forebay_types::{ErrorKind, RangeSpec};
 #[derive(Debug, thiserror::Error)]
 pub enum RangeError {
     /// The store failed, and trying again did not help or would not.
-    #[error("{object}: {source}{}", after(*retries))]
+    #[error("{object}: {source}{}", after_retries(*retries))]
     Store {
         /// Which object.
         object: String,
@@ -19,12 +20,12 @@ pub enum RangeError {
         retries: u32,
     },
     /// No answer, or no bytes, within the deadline.
-    #[error("{object}: no bytes for {seconds} s{}", after(*retries))]
+    #[error("{object}: no bytes for {after:?}{}", after_retries(*retries))]
     Stalled {
         /// Which object.
         object: String,
         /// The deadline.
-        seconds: u64,
+        after: Duration,
         /// How often it was tried again before.
         retries: u32,
     },
@@ -62,7 +63,7 @@ pub enum RangeError {
     Task(String),
 }
 
-fn after(retries: u32) -> String {
+fn after_retries(retries: u32) -> String {
     match retries {
         0 => String::new(),
         1 => " (after 1 retry)".to_owned(),

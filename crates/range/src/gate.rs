@@ -76,6 +76,16 @@ impl Gate {
         turn.await.expect("a waiter is dropped only with the gate, which the caller holds")
     }
 
+    /// A turn now or not at all: if nobody waits and the limit is not reached.
+    pub fn try_enter(&self) -> Option<Permit> {
+        let mut state = self.lock();
+        if !state.has_room() || !state.queues.iter().all(VecDeque::is_empty) {
+            return None;
+        }
+        state.in_flight += 1;
+        Some(Permit { gate: self.clone() })
+    }
+
     /// The present limit.
     pub fn limit(&self) -> usize {
         self.lock().limit as usize
@@ -130,10 +140,14 @@ impl Gate {
                     return;
                 }
                 let Some(sender) = state.queues.iter_mut().find_map(VecDeque::pop_front) else { return };
+                if sender.is_closed() {
+                    continue;
+                }
                 state.in_flight += 1;
                 sender
             };
-            // Who no longer waits gives the permit back by dropping it; its drop comes here again by itself.
+            // Who left since gives the permit back by dropping it, and its drop comes here again. Those who left before
+            // must not, because thousands of them one inside the other would be too much for the stack.
             let _ = sender.send(Permit { gate: self.clone() });
         }
     }

@@ -2,10 +2,9 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_source::{EngineRead, Fault, FreshConnection};
+use forebay_source::{EngineRead, Fault, FreshConnection, WholeBody};
 use forebay_types::{ByteRange, ErrorKind, RangeSpec};
 use futures::StreamExt;
 use futures::future::{Either, select};
@@ -14,6 +13,7 @@ use object_store::{Extensions, GetOptions, GetRange, GetResult, ObjectMeta};
 
 use crate::config::MAX_PAUSE;
 use crate::error::RangeError;
+use crate::gate::Permit;
 use crate::read::{ReadState, Turn};
 
 /// An answer whose head is here and whose bytes are to come.
@@ -23,6 +23,13 @@ pub(crate) struct Answer {
     pub(crate) result_extensions: Extensions,
     pub(crate) body: BoxStream<'static, object_store::Result<Bytes>>,
     pub(crate) turn: Turn,
+}
+
+impl Answer {
+    /// Whether it is the whole object although a range was asked for.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.result_extensions.get::<WholeBody>().is_some()
+    }
 }
 
 impl std::fmt::Debug for Answer {
@@ -97,8 +104,8 @@ impl Retries {
         match failed {
             Failed::Final(error) => error,
             Failed::Stalled => {
-                let seconds = state.target.config.stall_timeout.as_secs();
-                RangeError::Stalled { object, seconds, retries: self.total }
+                let after = state.target.config.stall_timeout;
+                RangeError::Stalled { object, after, retries: self.total }
             }
             Failed::Store(source) if Fault::of(&source).kind == ErrorKind::Changed => {
                 let expected = state.begun().map_or_else(|| "another version".to_owned(), ToString::to_string);
@@ -152,8 +159,7 @@ pub(crate) async fn send(
         Some(turn) => turn,
         None => state.turn().await,
     };
-    let stall = state.target.config.stall_timeout;
-    let result = tokio::time::timeout(stall, hedged(state, ask)).await.map_err(|_| Failed::Stalled)??;
+    let result = hedged(state, ask).await?;
     state.insist(&result.meta).map_err(Failed::Final)?;
     let (meta, range) = (result.meta.clone(), ByteRange::from(result.range.clone()));
     let result_extensions = result.extensions.clone();
@@ -169,42 +175,68 @@ async fn hedged(state: &Arc<ReadState>, ask: Option<GetRange>) -> Result<GetResu
         hedge.sent();
         hedge.threshold(sent_at).filter(|_| state.target.config.hedge)
     };
-    let mut original = pin!(request(state, ask.clone(), false));
+    let mark = EngineRead::default();
+    let mut original = pin!(request(state, ask.clone(), mark.clone(), false));
     let answered = match threshold {
         None => original.await,
         Some(threshold) => match tokio::time::timeout(threshold, &mut original).await {
             Ok(answer) => answer,
-            Err(_) if state.has_room() && shared.hedge().try_hedge() => {
-                state.count(|c| &c.hedges, 1);
-                tracing::debug!(object = %state.target.name, ?threshold, "a first byte is late: asked for again");
-                // A turn of its own: a hedge is a request like any other.
-                let _turn = shared.gate.enter(state.target.intent).await;
-                let double = pin!(request(state, ask, true));
-                match select(original, double).await {
-                    Either::Left((Ok(answer), _)) | Either::Right((Ok(answer), _)) => Ok(answer),
-                    // One failed: the other may still succeed.
-                    Either::Left((Err(_), double)) => double.await,
-                    Either::Right((Err(_), original)) => original.await,
+            Err(_) => match leave_to_hedge(state, &mark) {
+                Some(_turn) => {
+                    state.count(|c| &c.hedges, 1);
+                    tracing::debug!(object = %state.target.name, ?threshold, "a first byte is late: asked for again");
+                    let double = pin!(request(state, ask, EngineRead::default(), true));
+                    match select(original, double).await {
+                        Either::Left((Ok(answer), _)) | Either::Right((Ok(answer), _)) => Ok(answer),
+                        // One failed: the other may still succeed.
+                        Either::Left((Err(_), double)) => double.await,
+                        Either::Right((Err(_), original)) => original.await,
+                    }
                 }
-            }
-            Err(_) => original.await,
+                None => original.await,
+            },
         },
     };
-    let now = shared.clock.now();
-    let took: Duration = now.saturating_sub(sent_at);
-    let result = answered.map_err(Failed::Store)?;
-    shared.hedge().answered(now, took);
+    let result = answered?;
+    // What waited for a connection tells nothing about the server.
+    if !mark.was_held_up() {
+        let now = shared.clock.now();
+        shared.hedge().answered(now, now.saturating_sub(sent_at));
+    }
     Ok(result)
 }
 
-async fn request(state: &ReadState, ask: Option<GetRange>, fresh: bool) -> object_store::Result<GetResult> {
+/// The turn of a second request, which is one like any other, if it may be sent now.
+fn leave_to_hedge(state: &ReadState, mark: &EngineRead) -> Option<Permit> {
+    if mark.was_held_up() || !state.has_room() {
+        return None;
+    }
+    let turn = state.shared.gate.try_enter()?;
+    state.shared.hedge().try_hedge().then_some(turn)
+}
+
+/// One request and the head of its answer, within the deadline.
+async fn request(
+    state: &ReadState,
+    ask: Option<GetRange>,
+    mark: EngineRead,
+    fresh: bool,
+) -> Result<GetResult, Failed> {
     state.count(|c| &c.requests, 1);
     let mut extensions = Extensions::new();
-    extensions.insert(EngineRead);
+    extensions.insert(mark.clone());
     if fresh {
         extensions.insert(FreshConnection);
     }
     let if_match = state.begun().and_then(|known| known.version.if_match()).map(str::to_owned);
     let options = GetOptions { range: ask, if_match, extensions, ..GetOptions::default() };
-    state.target.store.get_opts(&state.target.path, options).await
+    let mut answer = state.target.store.get_opts(&state.target.path, options);
+    loop {
+        match tokio::time::timeout(state.target.config.stall_timeout, &mut answer).await {
+            Ok(answer) => return answer.map_err(Failed::Store),
+            // Not sent yet, or not for so long: the deadline is the server's, not that of the queue before it.
+            Err(_) if mark.take_held_up() => {}
+            Err(_) => return Err(Failed::Stalled),
+        }
+    }
 }

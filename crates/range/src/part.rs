@@ -60,6 +60,7 @@ impl Job {
         let mut pace = Pace::new(&self.state, turn);
         let stall = self.state.target.config.stall_timeout;
         while *at < self.part.end() {
+            out.room().await;
             let chunk = match tokio::time::timeout(stall, body.next()).await {
                 Err(_) => return Err(Failed::Stalled),
                 Ok(None) => return Err(short(&self.part, *at)),

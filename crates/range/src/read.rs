@@ -6,7 +6,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_source::WholeBody;
 use forebay_types::{ByteRange, RangeSpec};
 use object_store::{GetRange, ObjectMeta};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -55,6 +54,10 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Gives back what was consumed.
     pub(crate) fn release(&mut self, bytes: u64) {
         let bytes = bytes.min(self.bytes);
@@ -111,22 +114,23 @@ impl ReadState {
         self.flow.available_permits() > 0 && self.shared.gate.has_room()
     }
 
-    /// Memory for the first bytes of `part`: for all of it as soon as the budget has room; for a small piece at once
-    /// if this read holds nothing, so that it moves on whatever other readers sit on.
-    async fn memory_for(self: &Arc<Self>, part: ByteRange) -> (ByteRange, Held) {
+    /// Memory for the first bytes of `part`: for all of it (as far as the whole budget goes) as soon as there is room;
+    /// for a small piece at once if this read holds nothing, so that it moves on whatever other readers sit on.
+    async fn memory_for(self: &Arc<Self>, part: ByteRange) -> Held {
         let budget = &self.shared.budget;
+        let bytes = part.len().min(budget.total());
         loop {
             let drained = self.drained.notified();
-            if let Some(reservation) = budget.try_reserve(part.len()) {
-                return (part, self.hold(reservation, part.len()));
+            if let Some(reservation) = budget.try_reserve(bytes) {
+                return self.hold(reservation, bytes);
             }
             if self.held.load(Relaxed) == 0 {
-                let (piece, _) = part.split_at(OVERDRAFT);
-                tracing::debug!(%piece, "the memory budget is used up: on with a small piece");
-                return (piece, self.hold(budget.overdraw(piece.len()), piece.len()));
+                let piece = bytes.min(OVERDRAFT);
+                tracing::debug!(%part, piece, "the memory budget is used up: on with a small piece");
+                return self.hold(budget.overdraw(piece), piece);
             }
             tokio::select! {
-                reservation = budget.reserve(part.len()) => return (part, self.hold(reservation, part.len())),
+                reservation = budget.reserve(bytes) => return self.hold(reservation, bytes),
                 () = drained => {}
             }
         }
@@ -146,6 +150,11 @@ impl ReadState {
 
 /// Where a part's bytes go. Called on runtime threads, so it must not block for long.
 pub(crate) trait PartOut: Send + 'static {
+    /// Waits until more bytes can be taken. Cancel safe.
+    fn room(&mut self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Takes the next bytes; `offset` counts from the start of the read.
     fn chunk(&mut self, offset: u64, bytes: Bytes) -> io::Result<()>;
 
@@ -181,16 +190,22 @@ impl Opened {
             return Ok(Self { state, meta: None, range, first: None });
         }
         let ask = match spec {
-            RangeSpec::Bounded(range) => asking(plan::first_part(range, &state.target.config)),
+            RangeSpec::Bounded(range) => {
+                // No request can ask for nothing; one byte tells the size as well.
+                let range = ByteRange::at(range.start(), range.len().max(1));
+                asking(plan::first_part(range, &state.target.config))
+            }
             RangeSpec::From(start) => {
                 asking(plan::first_part(ByteRange::new(start, u64::MAX), &state.target.config))
             }
             RangeSpec::Last(len) => GetRange::Suffix(len),
         };
         let first = head::first(&state, ask, spec).await?;
-        let size = first.meta.size;
-        let range = state.resolve(spec, size)?;
-        Ok(Self { state, meta: Some(first.meta.clone()), range, first: Some(first) })
+        let meta = Some(first.meta.clone());
+        let range = state.resolve(spec, first.meta.size)?;
+        // The plain GET for an object that seemed empty begins at byte 0, wherever the range does.
+        let first = Some(first).filter(|first| first.range.start() == range.start());
+        Ok(Self { state, meta, range, first })
     }
 
     /// What the first answer said of the object; `None` if it was known before and nothing was asked.
@@ -213,8 +228,9 @@ impl Opened {
         let config = &self.state.target.config;
         match &self.first {
             Some(first) => {
-                let whole = first.result_extensions.get::<WholeBody>().is_some();
-                let range = if whole { self.range } else { first.range.intersect(self.range) };
+                // A long tail is one answer too, but only its first part is taken from it.
+                let cut = || plan::first_part(first.range.intersect(self.range), config);
+                let range = if first.is_whole() { self.range } else { cut() };
                 (Some(range), plan::parts(ByteRange::new(range.end(), self.range.end()), config))
             }
             None => (None, plan::parts(self.range, config)),
@@ -230,6 +246,10 @@ impl Opened {
         let start = self.range.start();
         let (first_range, mut rest) = self.plan();
         let mut answer = self.first.take();
+        // What the server gives only from the start, or what is not to be split, must not be asked for piece by piece:
+        // it flows through the memory that there is.
+        let one_stream =
+            state.target.config.min_split_size == u64::MAX || answer.as_ref().is_some_and(Answer::is_whole);
         let mut next = first_range.filter(|r| !r.is_empty()).or_else(|| rest.next());
         let mut tasks: JoinSet<Result<O, RangeError>> = JoinSet::new();
         let mut done = Vec::new();
@@ -237,22 +257,20 @@ impl Opened {
             // A part whose answer is here has its turn already.
             let has_turn = answer.is_some();
             let prepare = async {
-                let (piece, held) = state.memory_for(part).await;
+                let memory = if one_stream { part.split_at(state.target.config.chunk_size).0 } else { part };
+                let held = state.memory_for(memory).await;
                 let turn = if has_turn { None } else { Some(state.turn().await) };
-                (piece, held, turn)
+                (held, turn)
             };
             tokio::pin!(prepare);
-            let (piece, held, turn) = loop {
+            let (held, turn) = loop {
                 tokio::select! {
                     ready = &mut prepare => break ready,
                     Some(finished) = tasks.join_next() => done.push(joined(finished)?),
                 }
             };
-            let (_, left) = part.split_at(piece.len());
-            if piece != part {
-                // Cut short for want of memory: an answer for the whole part would bring more than there is room for.
-                answer = None;
-            }
+            // Cut short for want of memory: of an answer for the whole part, only so much is taken.
+            let (piece, left) = part.split_at(if one_stream { part.len() } else { held.bytes });
             tracing::debug!(object = %state.target.name, %piece, "part");
             let job = part::Job { state: state.clone(), part: piece, start, answer: answer.take(), turn };
             tasks.spawn(job.run(out(piece, held)));

@@ -3,13 +3,14 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use forebay_types::ByteRange;
 use futures::{FutureExt, Stream};
 use object_store::ObjectMeta;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::error::RangeError;
@@ -49,15 +50,35 @@ struct Lane {
     chunks: mpsc::UnboundedReceiver<Bytes>,
     left: u64,
     held: Held,
+    window: Option<Arc<Window>>,
+}
+
+/// Keeps a part that is longer than its memory from running ahead of the reader.
+#[derive(Debug)]
+struct Window {
+    size: u64,
+    used: AtomicU64,
+    freed: Notify,
 }
 
 struct LaneOut {
     /// Gone when the part is complete: that ends the lane.
     chunks: Option<mpsc::UnboundedSender<Bytes>>,
+    window: Option<Arc<Window>>,
 }
 
 impl PartOut for LaneOut {
+    async fn room(&mut self) {
+        let Some(window) = &self.window else { return };
+        while window.used.load(Relaxed) >= window.size {
+            window.freed.notified().await;
+        }
+    }
+
     fn chunk(&mut self, _offset: u64, bytes: Bytes) -> io::Result<()> {
+        if let Some(window) = &self.window {
+            window.used.fetch_add(bytes.len() as u64, Relaxed);
+        }
         // A reader that is gone has aborted this task already, or is about to.
         let sent = self.chunks.as_ref().is_some_and(|chunks| chunks.send(bytes).is_ok());
         if sent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
@@ -75,9 +96,11 @@ impl Opened {
         let (state, meta, range) = (self.state().clone(), self.meta().cloned(), self.range());
         let run = self.run(move |part, held| {
             let (sender, chunks) = mpsc::unbounded_channel();
+            let window = (held.bytes() < part.len())
+                .then(|| Arc::new(Window { size: held.bytes(), used: AtomicU64::new(0), freed: Notify::new() }));
             // A stream that is gone needs no lane.
-            let _ = new_lane.send(Lane { chunks, left: part.len(), held });
-            LaneOut { chunks: Some(sender) }
+            let _ = new_lane.send(Lane { chunks, left: part.len(), held, window: window.clone() });
+            LaneOut { chunks: Some(sender), window }
         });
         let task = tokio::spawn(async move { run.await.map(|_| ()) });
         RangeStream { lanes, current: None, run: Run(Some(task)), state, meta, range }
@@ -114,7 +137,13 @@ impl Stream for RangeStream {
                     Some(chunk) => {
                         let len = chunk.len() as u64;
                         lane.left = lane.left.saturating_sub(len);
-                        lane.held.release(len);
+                        match &lane.window {
+                            Some(window) => {
+                                window.used.fetch_sub(len, Relaxed);
+                                window.freed.notify_one();
+                            }
+                            None => lane.held.release(len),
+                        }
                         return Poll::Ready(Some(Ok(chunk)));
                     }
                     None if lane.left == 0 => self.current = None,

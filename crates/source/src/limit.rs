@@ -15,8 +15,10 @@ use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result, UploadPart,
 };
-use crate::stack::map_stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::stack::map_stream;
+use crate::transport::EngineRead;
 
 /// How many requests, and so connections, the whole process may have open at a time. Clones share the budget.
 #[derive(Clone, Debug)]
@@ -87,7 +89,16 @@ impl ObjectStore for Limit {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let permit = self.budget.acquire().await;
+        let permit = match (self.budget.permits.clone().try_acquire_owned(), options.extensions.get::<EngineRead>()) {
+            (Ok(permit), _) => permit,
+            (Err(_), None) => self.budget.acquire().await,
+            (Err(_), Some(mark)) => {
+                mark.enters_queue();
+                let permit = self.budget.acquire().await;
+                mark.leaves_queue();
+                permit
+            }
+        };
         let result = self.inner.get_opts(location, options).await?;
         Ok(map_stream(result, |stream| Held { stream, permit: Some(permit) }.boxed()))
     }

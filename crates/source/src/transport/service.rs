@@ -1,5 +1,7 @@
 //! The transport as object_store's HTTP client: failing statuses become typed, and what may be repeated is.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,9 +19,38 @@ use super::list_guard;
 use super::{Body, Failure, Transport};
 
 /// Marks a GET of the range engine, in the extensions of its `GetOptions`: the engine resumes broken parts
-/// itself, where they broke, so nothing below it may repeat them from the start.
-#[derive(Clone, Copy, Debug)]
-pub struct EngineRead;
+/// itself, where they broke, so nothing below it may repeat them from the start. It also tells the engine whether the
+/// request had to wait for a free connection, because that is not the server's slowness. Clones share what they tell.
+#[derive(Clone, Debug, Default)]
+pub struct EngineRead {
+    queue: Arc<AtomicU8>,
+}
+
+const NEVER_QUEUED: u8 = 0;
+const IN_QUEUE: u8 = 1;
+const LEFT_QUEUE: u8 = 2;
+const QUEUED_ONCE: u8 = 3;
+
+impl EngineRead {
+    pub(crate) fn enters_queue(&self) {
+        self.queue.store(IN_QUEUE, Relaxed);
+    }
+
+    pub(crate) fn leaves_queue(&self) {
+        self.queue.store(LEFT_QUEUE, Relaxed);
+    }
+
+    /// Whether the request waits, or waited since this was asked last.
+    pub fn take_held_up(&self) -> bool {
+        self.queue.compare_exchange(LEFT_QUEUE, QUEUED_ONCE, Relaxed, Relaxed).is_ok()
+            || self.queue.load(Relaxed) == IN_QUEUE
+    }
+
+    /// Whether the request waits, or ever waited.
+    pub fn was_held_up(&self) -> bool {
+        self.queue.load(Relaxed) != NEVER_QUEUED
+    }
+}
 
 /// Marks a request that must not ride a pooled connection: a hedge against a dead one.
 #[derive(Clone, Copy, Debug)]
