@@ -126,19 +126,35 @@ pub(crate) async fn first(state: &Arc<ReadState>, ask: GetRange, spec: RangeSpec
             Err(failed) => failed,
         };
         if let Failed::Store(error) = &failed
-            && Fault::of(error).status == Some(416)
+            && is_unsatisfiable(error)
+            && ask.is_some()
         {
             // No byte at that place. From byte 0 on that means the object is empty: the plain GET tells its version.
             // From elsewhere the object is shorter than asked: how long it is, its head tells.
-            if matches!(spec, RangeSpec::From(0) | RangeSpec::Last(_)) && ask.is_some() {
+            if matches!(spec, RangeSpec::From(0) | RangeSpec::Last(_)) {
                 ask = None;
                 continue;
             }
             let size = size_of(state).await?;
-            return Err(RangeError::OutOfRange { object: state.target.name.to_string(), range: spec, size });
+            let object = state.target.name.to_string();
+            match spec.resolve(size) {
+                None => return Err(RangeError::OutOfRange { object, range: spec, size }),
+                Some(_) if Fault::of(error).status == Some(416) => {
+                    let (expected, got) = ("shorter than the range".to_owned(), format!("{size} bytes long"));
+                    return Err(RangeError::Changed { object, expected, got });
+                }
+                Some(_) => {}
+            }
         }
         retries.wait(state, failed).await?;
     }
+}
+
+/// Whether the store may mean that the range has no byte: web servers say 416, stores on this machine have no word
+/// for it but that the request is invalid.
+fn is_unsatisfiable(error: &object_store::Error) -> bool {
+    let fault = Fault::of(error);
+    fault.status == Some(416) || (fault.kind == ErrorKind::Invalid && fault.status.is_none())
 }
 
 async fn size_of(state: &ReadState) -> Result<u64, RangeError> {

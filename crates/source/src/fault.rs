@@ -38,6 +38,8 @@ impl Fault {
             (Error::JoinError { .. }, _) => ErrorKind::Internal,
             // Not modified: somebody asked on condition, and the condition says that nothing is to be done.
             (Error::NotModified { .. }, _) => ErrorKind::Conflict,
+            // Memory has no outages: what it cannot do, it was asked wrongly.
+            (Error::Generic { store: "InMemory", .. }, None) => ErrorKind::Invalid,
             (error, None) => match find::<std::io::Error>(error) {
                 Some(io) => io.kind().into(),
                 // Answers that object_store could not make sense of: the next one may be better.

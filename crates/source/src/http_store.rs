@@ -59,7 +59,8 @@ impl HttpStore {
         let mut url = self.base.clone();
         url.set_path("");
         url.set_query(None);
-        public_url(&url)
+        // The parser gives an empty path its slash back.
+        public_url(&url).trim_end_matches('/').to_owned()
     }
 
     /// A name for the credentials in use; empty without.

@@ -78,7 +78,7 @@ impl Answer {
     fn text(&self) -> String {
         let dash = || "-".to_owned();
         let size = match ByteSize(self.size) {
-            short if self.size >= 1024 => format!("{} ({short})", self.size),
+            short if self.size >= 1024 => format!("{} ({short:#})", self.size),
             _ => self.size.to_string(),
         };
         let mut lines = vec![

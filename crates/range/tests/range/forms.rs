@@ -156,6 +156,13 @@ async fn memory_and_files_are_read_like_the_rest() {
             let taken = within(take(&world.engine, target, form, bounded(2 * MIB, 3 * MIB))).await;
             let error = taken.outcome.unwrap_err();
             assert!(matches!(error, RangeError::OutOfRange { .. }), "{error}");
+            let empty = object_store::path::Path::from("empty");
+            source.store.put(&empty, Vec::new().into()).await.unwrap();
+            for spec in [WHOLE, RangeSpec::Last(10)] {
+                let target = Target::at(source, empty.clone(), world.config.clone());
+                let taken = within(take(&world.engine, target, form, spec)).await;
+                assert_eq!(taken.outcome.unwrap().bytes_downloaded, 0);
+            }
         }
     }
     world.settled().await;

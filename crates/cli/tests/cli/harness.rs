@@ -1,0 +1,178 @@
+//! A home directory, a lab, and runs of the program that know nothing else.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use forebay_testkit::{Face, Lab, LabBuilder};
+use forebay_types::{Clock, SystemClock};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What the lab's full face accepts.
+pub(crate) const KEY_ID: &str = "forebay-lab";
+pub(crate) const SECRET: &str = "forebay-lab-secret";
+
+/// A machine with nothing on it but the program.
+pub(crate) struct World {
+    dir: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+/// The fast face with one bucket `b`.
+pub(crate) fn lab() -> Lab {
+    builder().start().unwrap()
+}
+
+pub(crate) fn builder() -> LabBuilder {
+    Lab::builder().bucket("b")
+}
+
+/// The face that looks at signatures.
+pub(crate) fn strict_lab() -> Lab {
+    builder().face(Face::Full).start().unwrap()
+}
+
+impl World {
+    /// Without any store.
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("work")).unwrap();
+        Self { dir, variables: Vec::new() }
+    }
+
+    /// With the settings of S3 that reach the lab.
+    pub(crate) fn with(lab: &Lab) -> Self {
+        Self::new()
+            .set("AWS_ENDPOINT_URL", &lab.endpoint())
+            .set("AWS_ALLOW_HTTP", "true")
+            .set("AWS_REGION", "lab-1")
+            .set("AWS_ACCESS_KEY_ID", KEY_ID)
+            .set("AWS_SECRET_ACCESS_KEY", SECRET)
+    }
+
+    /// With an environment variable more.
+    pub(crate) fn set(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With the settings file that is read unless another one is named.
+    pub(crate) fn settings(self, text: &str) -> Self {
+        let path = self.dir.path().join(".config/forebay");
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join("forebay.toml"), text).unwrap();
+        self
+    }
+
+    /// A path in the directory that runs start in.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("work").join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        std::fs::write(self.path(name), bytes).unwrap();
+        self.path(name)
+    }
+
+    /// What the directory that runs start in holds, hidden names too.
+    pub(crate) fn files(&self) -> Vec<String> {
+        names_in(&self.path(""))
+    }
+
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_forebay"));
+        command
+            .env_clear()
+            .env("HOME", self.dir.path())
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.path(""))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .args(args);
+        command
+    }
+
+    pub(crate) fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Outcome {
+        Outcome::of(self.command(args).output().unwrap())
+    }
+
+    /// With something on standard input.
+    pub(crate) fn run_with_input<S: AsRef<OsStr>>(&self, args: &[S], input: &[u8]) -> Outcome {
+        let mut child = self.command(args).stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        // A run that fails early closes its end.
+        let feeder = std::thread::spawn(move || drop(stdin.write_all(&input)));
+        let outcome = Outcome::of(child.wait_with_output().unwrap());
+        feeder.join().unwrap();
+        outcome
+    }
+
+    pub(crate) fn spawn<S: AsRef<OsStr>>(&self, args: &[S]) -> Child {
+        self.command(args).spawn().unwrap()
+    }
+}
+
+impl Outcome {
+    pub(crate) fn of(output: std::process::Output) -> Self {
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!stderr.contains("panicked"), "{stderr}");
+        Self { code: output.status.code(), stdout: output.stdout, stderr }
+    }
+
+    pub(crate) fn out(&self) -> &str {
+        std::str::from_utf8(&self.stdout).unwrap()
+    }
+
+    /// It worked; what it printed.
+    pub(crate) fn ok(&self) -> &str {
+        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        self.out()
+    }
+
+    /// It worked, and answered with one object on one line.
+    pub(crate) fn json(&self) -> Value {
+        let text = self.ok();
+        assert_eq!(text.matches('\n').count(), 1, "{text}");
+        serde_json::from_str(text).unwrap()
+    }
+
+    /// It failed with this exit code, nothing on standard output, and a message that has all these words.
+    #[track_caller]
+    pub(crate) fn fails(&self, code: i32, words: &[&str]) {
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
+        assert!(self.stdout.is_empty(), "{}", self.out());
+        for word in words {
+            assert!(self.stderr.contains(word), "no {word:?} in:\n{}", self.stderr);
+        }
+    }
+}
+
+pub(crate) fn names_in(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Waits until `done` says so; too long is a failure.
+#[track_caller]
+pub(crate) fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let clock = SystemClock::new();
+    while !done() {
+        assert!(clock.now() < Duration::from_secs(20), "{what}: not within 20 s");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,15 @@
+//! The program as its users run it: the real binary, a clean environment, and the lab on a real socket.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may panic like tests")]
+
+mod answers;
+mod bad_input;
+mod disk;
+mod harness;
+mod interrupts;
+mod listing;
+mod options;
+mod put;
+mod reading;
+mod secrets;
+mod settings;

@@ -1,0 +1,149 @@
+//! Every option of the program changes what it does. [`every_option_is_in_the_table`] fails when one is added that no
+//! test here speaks of.
+
+use forebay_testkit::Lab;
+
+use crate::harness::{World, lab, strict_lab};
+
+/// Options by command, with the test that shows their effect.
+const TESTED: &[(&str, &[&str])] = &[
+    // Of all commands: `config_*` in settings.rs, and below.
+    ("", &["--config", "--verbose", "--quiet", "--json", "--help", "--version"]),
+    // answers.rs
+    ("demo", &["--size"]),
+    // listing.rs
+    ("ls", &["--recursive"]),
+    // reading.rs
+    ("cat", &["--range"]),
+    ("get", &["--range", "--no-clobber"]),
+    // put.rs
+    ("put", &["--no-clobber"]),
+    ("stat", &[]),
+    // answers.rs; --peers below
+    (
+        "bench read",
+        &["--lab", "--profile", "--cases", "--size", "--runs", "--connections", "--objects", "--peers", "--plot"],
+    ),
+    ("doctor", &[]),
+    ("config show", &[]),
+    ("completions", &[]),
+    ("man", &[]),
+];
+
+fn options_of(help: &str) -> Vec<String> {
+    let starts = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+    let words = starts.flat_map(|line| line.split([' ', ',']).take(3).map(str::to_owned).collect::<Vec<_>>());
+    words.filter(|word| word.starts_with("--")).map(|word| word.trim_end_matches("...").to_owned()).collect()
+}
+
+#[test]
+fn every_option_is_in_the_table() {
+    let world = World::new();
+    let everywhere = TESTED[0].1;
+    for (command, tested) in TESTED {
+        let args: Vec<&str> = command.split_whitespace().chain(["--help"]).collect();
+        let outcome = world.run(&args);
+        let options = options_of(outcome.ok());
+        assert!(options.contains(&"--help".to_owned()), "{}", outcome.out());
+        for option in &options {
+            let option = option.as_str();
+            assert!(tested.contains(&option) || everywhere.contains(&option), "{command} {option} is not tested");
+        }
+        for option in *tested {
+            assert!(options.iter().any(|known| known == option), "{command} has no {option} any more");
+        }
+    }
+    // And every command is in it.
+    let help = world.run(&["--help"]);
+    let commands = help.ok().split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    for line in commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {
+        let command = line.split_whitespace().next().unwrap();
+        let known = |(tested, _): &(&str, _)| tested.split(' ').next() == Some(command);
+        assert!(command == "help" || TESTED.iter().any(known), "{command} is not tested");
+    }
+}
+
+/// A lab whose listing has something to warn of.
+fn lab_with_an_odd_key() -> Lab {
+    let lab = lab();
+    lab.objects().put("b", "a//b", "x");
+    lab.objects().put("b", "good", "x");
+    lab
+}
+
+#[test]
+fn loud_and_quiet() {
+    let lab = lab_with_an_odd_key();
+    let world = World::with(&lab);
+    world.write("f", "x");
+    let said = |args: &[&str]| {
+        let outcome = world.run(args);
+        outcome.ok();
+        outcome.stderr
+    };
+    let usual = said(&["ls", "s3://b/"]);
+    assert!(usual.contains("WARN") && !usual.contains("INFO"), "{usual}");
+    assert_eq!(said(&["ls", "s3://b/", "--quiet"]), "");
+    assert_eq!(said(&["put", "f", "s3://b/k"]), "");
+    let loud = said(&["put", "f", "s3://b/k", "-v"]);
+    assert!(loud.contains("INFO") && loud.contains("s3://b/k"), "{loud}");
+    let lines = |text: &str| text.lines().count();
+    let [cat, v, vvv] = [&["cat", "s3://b/good"][..], &["cat", "s3://b/good", "-v"], &["cat", "s3://b/good", "-vvv"]].map(said);
+    assert_eq!(lines(&cat), 0, "{cat}");
+    assert!(lines(&v) > 0 && lines(&vvv) >= lines(&v), "{v}\n{vvv}");
+    // RUST_LOG goes before the flags.
+    let silenced = World::with(&lab).set("RUST_LOG", "off");
+    assert_eq!(silenced.run(&["ls", "s3://b/", "-vvv"]).stderr, "");
+    // Logs are for people who read them here, not for a terminal that is not there.
+    assert!(!vvv.contains('\u{1b}'), "{vvv:?}");
+}
+
+#[test]
+fn quiet_still_says_errors_and_answers() {
+    let lab = strict_lab();
+    lab.objects().put("b", "k", "x");
+    let world = World::with(&lab);
+    world.run(&["cat", "s3://b/none", "--quiet"]).fails(3, &["none"]);
+    assert_eq!(world.run(&["cat", "s3://b/k", "--quiet"]).ok(), "x");
+    assert!(!world.run(&["ls", "s3://b/", "--quiet"]).ok().is_empty());
+    // Without a terminal there is no report of a download unless it is asked for.
+    assert_eq!(world.run(&["get", "s3://b/k", "--quiet"]).ok(), "");
+}
+
+#[test]
+fn json_changes_every_answer() {
+    let lab = strict_lab();
+    lab.objects().put("b", "k", "x");
+    let world = World::with(&lab);
+    world.write("f", "x");
+    for args in [
+        &["ls", "s3://b/"][..],
+        &["stat", "s3://b/k"],
+        &["get", "s3://b/k"],
+        &["put", "f", "s3://b/f"],
+        &["doctor"],
+        &["config", "show"],
+        &["completions", "fish"],
+    ] {
+        let plain = world.run(args);
+        assert!(serde_json::from_str::<serde_json::Value>(plain.ok()).is_err(), "{args:?}");
+        assert!(world.run(&[args, &["--json"]].concat()).json().is_object(), "{args:?}");
+        // Global options stand anywhere.
+        assert!(world.run(&[&["--json"], args].concat()).json().is_object(), "{args:?}");
+    }
+}
+
+#[test]
+fn peers_are_measured_where_they_are() {
+    let bench = ["bench", "read", "--lab", "--profile", "loopback", "--runs", "1", "--size", "16MiB", "--cases", "file", "--json"];
+    let world = World::new().set("PATH", "/usr/local/bin:/usr/bin:/bin");
+    let rows = |args: &[&str]| world.run(args).json()["rows"].as_array().unwrap().len();
+    let alone = rows(&bench);
+    let beside = rows(&[&bench[..], &["--peers"]].concat());
+    let has_curl = ["/usr/local/bin/curl", "/usr/bin/curl", "/bin/curl"].iter().any(|p| std::path::Path::new(p).exists());
+    if has_curl {
+        assert!(beside > alone, "{beside} rows with peers, {alone} without");
+    } else {
+        println!("skipped: no curl here");
+    }
+}
