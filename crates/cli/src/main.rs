@@ -5,6 +5,7 @@
 //! result becomes an exit code ([`exit`]). Data and answers go to standard output, everything else to standard error.
 
 mod args;
+mod aws_profile;
 mod commands;
 mod env;
 mod exit;

@@ -18,6 +18,7 @@ use forebay_source::{Profile, Scheme, SourceOptions, TransportOptions};
 use forebay_types::{ByteSize, printable};
 
 use crate::args::Global;
+use crate::aws_profile;
 use crate::env::Env;
 use crate::exit::Result;
 
@@ -147,6 +148,7 @@ impl Settings {
         let mut settings = Self { cloud: env.cloud.clone(), ..Self::default() };
         file::apply(&mut settings, env, global)?;
         keys::apply_env(&mut settings, env)?;
+        aws_profile::fill(&mut settings.cloud, env)?;
         Ok(settings)
     }
 

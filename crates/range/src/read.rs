@@ -237,11 +237,26 @@ impl Opened {
         }
     }
 
-    /// Runs all parts, each into what `out` makes for it; gives those back, done.
+    /// Runs all parts, each into what `out` makes for it; gives those back, done. After an error nothing is under way
+    /// any more.
     pub(crate) async fn run<O: PartOut>(
-        mut self,
-        mut out: impl FnMut(ByteRange, Held) -> O,
+        self,
+        out: impl FnMut(ByteRange, Held) -> O,
     ) -> Result<(Vec<O>, Arc<ReadState>), RangeError> {
+        let state = self.state.clone();
+        let mut tasks = JoinSet::new();
+        let outcome = self.run_in(&mut tasks, out).await;
+        if outcome.is_err() {
+            tasks.shutdown().await;
+        }
+        Ok((outcome?, state))
+    }
+
+    async fn run_in<O: PartOut>(
+        mut self,
+        tasks: &mut JoinSet<Result<O, RangeError>>,
+        mut out: impl FnMut(ByteRange, Held) -> O,
+    ) -> Result<Vec<O>, RangeError> {
         let state = self.state.clone();
         let start = self.range.start();
         let (first_range, mut rest) = self.plan();
@@ -251,7 +266,6 @@ impl Opened {
         let one_stream =
             state.target.config.min_split_size == u64::MAX || answer.as_ref().is_some_and(Answer::is_whole);
         let mut next = first_range.filter(|r| !r.is_empty()).or_else(|| rest.next());
-        let mut tasks: JoinSet<Result<O, RangeError>> = JoinSet::new();
         let mut done = Vec::new();
         while let Some(part) = next {
             // A part whose answer is here has its turn already.
@@ -279,7 +293,7 @@ impl Opened {
         while let Some(finished) = tasks.join_next().await {
             done.push(joined(finished)?);
         }
-        Ok((done, state))
+        Ok(done)
     }
 
     pub(crate) fn state(&self) -> &Arc<ReadState> {

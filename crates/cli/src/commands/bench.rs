@@ -11,7 +11,7 @@ mod report;
 mod server;
 mod work;
 
-pub(crate) use work::cpu_time;
+pub(crate) use work::{cpu_time, lab_options};
 
 use std::process::{Command, Stdio};
 

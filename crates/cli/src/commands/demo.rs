@@ -17,7 +17,7 @@ use object_store::{ObjectStoreExt, PutPayload};
 use serde::Serialize;
 
 use crate::args::DemoArgs;
-use crate::commands::bench::cpu_time;
+use crate::commands::bench::{cpu_time, lab_options};
 use crate::exit::{CliError, Result};
 use crate::progress;
 use crate::session::Session;
@@ -81,16 +81,7 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
 
 /// The lab as a user would name it, with settings of its own: the user's keys have no business there.
 fn open(lab: &Lab) -> Result<Source> {
-    let mut options = SourceOptions::default();
-    for (name, value) in [
-        ("aws_endpoint_url", lab.endpoint().as_str()),
-        ("aws_allow_http", "true"),
-        ("aws_region", "lab"),
-        ("aws_access_key_id", "lab"),
-        ("aws_secret_access_key", "lab"),
-    ] {
-        options.cloud.insert(name.to_owned(), value.to_owned());
-    }
+    let options = lab_options(SourceOptions::default(), &lab.endpoint());
     Ok(Opener::new(options).open(&format!("s3://{BUCKET}/big").parse()?)?)
 }
 

@@ -66,13 +66,7 @@ impl Value for ByteSize {
     }
 
     fn show(&self) -> String {
-        let text = self.to_string();
-        // One decimal of a size that no unit divides is for reading only; here every byte counts.
-        if text.parse() == Ok(*self) {
-            text
-        } else {
-            self.bytes().to_string()
-        }
+        self.to_string()
     }
 }
 
@@ -252,7 +246,7 @@ mod tests {
 
     #[test]
     fn every_byte_of_a_size_is_shown() {
-        assert_eq!(ByteSize(65_537).show(), "65537");
+        assert_eq!(ByteSize(65_537).show(), "65537B");
         assert_eq!(ByteSize::mib(8).show(), "8MiB");
     }
 

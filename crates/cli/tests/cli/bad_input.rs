@@ -7,20 +7,20 @@ use crate::harness::{World, builder, lab, strict_lab};
 #[test]
 fn urls_that_are_none() {
     let world = World::new();
-    world.run(&["cat", "s4://b/k"]).fails(2, &["s4://", "known are s3, gs, az, http"]);
+    world.run(&["cat", "s4://box/k"]).fails(2, &["s4://", "known are s3, gs, az, http"]);
     world.run(&["cat", "s3:///k"]).fails(2, &["names no bucket", "s3://BUCKET/KEY"]);
     world.run(&["cat", ""]).fails(2, &["the URL is empty"]);
     world.run(&["cat", "s3://b@d/k"]).fails(2, &["cannot be a bucket's name"]);
     world.run(&["get", "file://host/x"]).fails(2, &["absolute path"]);
-    let long = format!("s3://b/{}", "k".repeat(5000));
+    let long = format!("s3://box/{}", "k".repeat(5000));
     world.run(&["cat", &long]).fails(2, &["longer than 4096 bytes"]);
-    world.run(&["cat", "s3://b/../k"]).fails(2, &["cannot be addressed"]);
+    world.run(&["cat", "s3://box/../k"]).fails(2, &["cannot be addressed"]);
 }
 
 #[test]
 fn commands_that_are_none() {
     let world = World::new();
-    world.run(&["cta", "s3://b/k"]).fails(2, &["unrecognized subcommand", "cat"]);
+    world.run(&["cta", "s3://box/k"]).fails(2, &["unrecognized subcommand", "cat"]);
     world.run(&["cat"]).fails(2, &["required arguments", "<URL>"]);
     world.run(&["cat", "x", "--frobnicate"]).fails(2, &["--frobnicate"]);
     world.run(&["ls", "x", "--quiet", "-v"]).fails(2, &["cannot be used with"]);
@@ -41,41 +41,41 @@ fn a_bucket_that_is_not_there() {
 fn an_object_that_is_not_there() {
     let lab = lab();
     let world = World::with(&lab);
-    world.run(&["cat", "s3://b/none"]).fails(3, &["b", "none", "forebay ls"]);
-    world.run(&["stat", "s3://b/none"]).fails(3, &["s3://b/none"]);
-    world.run(&["get", "s3://b/none"]).fails(3, &["none"]);
-    world.run(&["ls", "s3://b/none"]).fails(3, &["s3://b/none: nothing of that name"]);
-    world.run(&["ls", "s3://b/none/"]).fails(3, &["nothing of that name"]);
+    world.run(&["cat", "s3://box/none"]).fails(3, &["box", "none", "forebay ls"]);
+    world.run(&["stat", "s3://box/none"]).fails(3, &["s3://box/none"]);
+    world.run(&["get", "s3://box/none"]).fails(3, &["none"]);
+    world.run(&["ls", "s3://box/none"]).fails(3, &["s3://box/none: nothing of that name"]);
+    world.run(&["ls", "s3://box/none/"]).fails(3, &["nothing of that name"]);
     assert!(world.files().is_empty(), "{:?}", world.files());
     world.run(&["cat", "/nonexistent/file"]).fails(3, &["/nonexistent/file"]);
-    let url = format!("{}/b/none", lab.endpoint());
+    let url = format!("{}/box/none", lab.endpoint());
     world.run(&["cat", &url]).fails(3, &["404"]);
 }
 
 #[test]
 fn credentials_that_are_wrong() {
     let lab = strict_lab();
-    lab.objects().put("b", "k", "secret words");
+    lab.objects().put("box", "k", "secret words");
     let wrong_secret = World::with(&lab).set("AWS_SECRET_ACCESS_KEY", "not-the-secret");
     let wrong_id = World::with(&lab).set("AWS_ACCESS_KEY_ID", "nobody");
     for world in [wrong_secret, wrong_id] {
-        for args in [["cat", "s3://b/k"], ["ls", "s3://b/"], ["stat", "s3://b/k"], ["get", "s3://b/k"]] {
+        for args in [["cat", "s3://box/k"], ["ls", "s3://box/"], ["stat", "s3://box/k"], ["get", "s3://box/k"]] {
             world.run(&args).fails(4, &["AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"]);
         }
         let file = world.write("f", "x");
-        world.run(&["put", file.to_str().unwrap(), "s3://b/new"]).fails(4, &["s3://b/new", "credentials"]);
+        world.run(&["put", file.to_str().unwrap(), "s3://box/new"]).fails(4, &["s3://box/new", "credentials"]);
     }
-    assert!(lab.objects().get("b", "new").is_none());
-    assert_eq!(World::with(&lab).run(&["cat", "s3://b/k"]).ok(), "secret words");
+    assert!(lab.objects().get("box", "new").is_none());
+    assert_eq!(World::with(&lab).run(&["cat", "s3://box/k"]).ok(), "secret words");
 }
 
 #[test]
 fn a_bucket_that_may_not_be_used() {
     let lab = strict_lab();
-    lab.objects().put("b", "k", "x");
-    lab.objects().deny_bucket("b", true);
+    lab.objects().put("box", "k", "x");
+    lab.objects().deny_bucket("box", true);
     let world = World::with(&lab);
-    for args in [["cat", "s3://b/k"], ["ls", "s3://b/"], ["stat", "s3://b/k"], ["get", "s3://b/k"]] {
+    for args in [["cat", "s3://box/k"], ["ls", "s3://box/"], ["stat", "s3://box/k"], ["get", "s3://box/k"]] {
         world.run(&args).fails(4, &["help: check the credentials"]);
     }
     assert!(world.files().is_empty(), "{:?}", world.files());
@@ -84,14 +84,14 @@ fn a_bucket_that_may_not_be_used() {
 #[test]
 fn ranges_that_are_none() {
     let lab = lab();
-    lab.objects().put("b", "k", "0123456789");
+    lab.objects().put("box", "k", "0123456789");
     let world = World::with(&lab);
     for command in ["cat", "get"] {
         for bad in ["5", "x-y", "9-5", "-", "-0", ""] {
-            world.run(&[command, "s3://b/k", "--range", bad]).fails(2, &["range"]);
+            world.run(&[command, "s3://box/k", "--range", bad]).fails(2, &["range"]);
         }
-        world.run(&[command, "s3://b/k", "--range", "10-"]).fails(2, &["10 bytes", "past its end"]);
-        world.run(&[command, "s3://b/k", "--range", "100-200"]).fails(2, &["10 bytes", "past its end"]);
+        world.run(&[command, "s3://box/k", "--range", "10-"]).fails(2, &["10 bytes", "past its end"]);
+        world.run(&[command, "s3://box/k", "--range", "100-200"]).fails(2, &["10 bytes", "past its end"]);
     }
     assert!(world.files().is_empty(), "{:?}", world.files());
 }
@@ -99,28 +99,28 @@ fn ranges_that_are_none() {
 #[test]
 fn a_prefix_where_an_object_is_wanted() {
     let lab = lab();
-    lab.objects().put("b", "dir/k", "x");
+    lab.objects().put("box", "dir/k", "x");
     let world = World::with(&lab);
-    world.run(&["stat", "s3://b/dir/"]).fails(2, &["s3://b/dir/", "not an object", "forebay ls"]);
-    world.run(&["stat", "s3://b"]).fails(2, &["not an object"]);
+    world.run(&["stat", "s3://box/dir/"]).fails(2, &["s3://box/dir/", "not an object", "forebay ls"]);
+    world.run(&["stat", "s3://box"]).fails(2, &["not an object"]);
     world.run(&["stat", "/tmp"]).fails(2, &["not an object"]);
-    world.run(&["get", "s3://b/dir/", "--range", "0-1"]).fails(2, &["--range is for one object"]);
-    world.run(&["get", "s3://b/dir/", "-"]).fails(2, &["standard output"]);
+    world.run(&["get", "s3://box/dir/", "--range", "0-1"]).fails(2, &["--range is for one object"]);
+    world.run(&["get", "s3://box/dir/", "-"]).fails(2, &["standard output"]);
 }
 
 #[test]
 fn sources_of_put_that_are_none() {
     let lab = lab();
     let world = World::with(&lab);
-    world.run(&["put", "none", "s3://b/k"]).fails(3, &["cannot read none"]);
-    world.run(&["put", ".", "s3://b/k"]).fails(2, &["is a directory", "one object at a time"]);
-    world.run(&["put", "/dev/zero", "s3://b/k"]).fails(2, &["a device", "standard input"]);
-    world.run(&["put", "-", "s3://b/dir/"]).fails(2, &["names a prefix", "whole name"]);
+    world.run(&["put", "none", "s3://box/k"]).fails(3, &["cannot read none"]);
+    world.run(&["put", ".", "s3://box/k"]).fails(2, &["is a directory", "one object at a time"]);
+    world.run(&["put", "/dev/zero", "s3://box/k"]).fails(2, &["a device", "standard input"]);
+    world.run(&["put", "-", "s3://box/dir/"]).fails(2, &["names a prefix", "whole name"]);
     let fifo = world.path("fifo");
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-    world.run(&["put", "fifo", "s3://b/k"]).fails(2, &["fifo is a pipe", "standard input"]);
-    assert!(lab.objects().get("b", "k").is_none());
+    world.run(&["put", "fifo", "s3://box/k"]).fails(2, &["fifo is a pipe", "standard input"]);
+    assert!(lab.objects().get("box", "k").is_none());
 }
 
 #[test]
@@ -128,9 +128,9 @@ fn a_web_server_is_only_read() {
     let lab = lab();
     let world = World::new();
     let file = world.write("f", "x");
-    let url = format!("{}/b/k", lab.endpoint());
+    let url = format!("{}/box/k", lab.endpoint());
     world.run(&["put", file.to_str().unwrap(), &url]).fails(1, &["writing is not possible on a web server"]);
-    let url = format!("{}/b/", lab.endpoint());
+    let url = format!("{}/box/", lab.endpoint());
     world.run(&["ls", &url]).fails(1, &["listing is not possible on a web server"]);
 }
 
@@ -139,26 +139,26 @@ fn nobody_listens() {
     let lab = lab();
     let world = World::with(&lab);
     drop(lab);
-    world.run(&["stat", "s3://b/k"]).fails(1, &["cannot connect to 127.0.0.1", "help:"]);
+    world.run(&["stat", "s3://box/k"]).fails(1, &["cannot connect to 127.0.0.1", "help:"]);
 }
 
 #[test]
 fn a_certificate_that_nobody_trusts() {
     let lab = builder().tls().start().unwrap();
-    lab.objects().put("b", "k", "behind TLS");
+    lab.objects().put("box", "k", "behind TLS");
     let world = World::with(&lab);
-    world.run(&["cat", "s3://b/k"]).fails(4, &["no TLS connection to 127.0.0.1"]);
+    world.run(&["cat", "s3://box/k"]).fails(4, &["no TLS connection to 127.0.0.1"]);
     let ca = world.write("ca.pem", lab.ca_pem().unwrap());
     let trusting = World::with(&lab).set("FOREBAY_HTTP_CA_FILE", ca.to_str().unwrap());
-    assert_eq!(trusting.run(&["cat", "s3://b/k"]).ok(), "behind TLS");
+    assert_eq!(trusting.run(&["cat", "s3://box/k"]).ok(), "behind TLS");
 }
 
 #[test]
 fn an_object_that_changes_or_breaks() {
     let lab = lab();
-    lab.objects().put("b", "big", forebay_testkit::Content::pattern(1, 40 << 20));
+    lab.objects().put("box", "big", forebay_testkit::Content::pattern(1, 40 << 20));
     let world = World::with(&lab);
     lab.faults().add(Rule::new(FaultKind::Replace { with: None }).op(Op::Get).skip_first(1).times(1));
-    world.run(&["get", "s3://b/big"]).fails(5, &["changed while it was read", "run the command again"]);
+    world.run(&["get", "s3://box/big"]).fails(5, &["changed while it was read", "run the command again"]);
     assert!(world.files().is_empty(), "{:?}", world.files());
 }

@@ -41,16 +41,16 @@ impl Drop for SmallDisk {
 #[test]
 fn get_onto_a_full_disk() {
     let lab = lab();
-    lab.objects().put("b", "big", Content::pattern(1, 20 << 20));
-    lab.objects().put("b", "dir/one", Content::pattern(2, 600 << 10));
-    lab.objects().put("b", "dir/two", Content::pattern(3, 600 << 10));
+    lab.objects().put("box", "big", Content::pattern(1, 20 << 20));
+    lab.objects().put("box", "dir/one", Content::pattern(2, 600 << 10));
+    lab.objects().put("box", "dir/two", Content::pattern(3, 600 << 10));
     let world = World::with(&lab);
     let Some(disk) = SmallDisk::mount(&world.path("disk")) else { return };
-    let refused = world.run(&["get", "s3://b/big", "disk/big"]);
+    let refused = world.run(&["get", "s3://box/big", "disk/big"]);
     refused.fails(1, &["disk/big", "20MiB", "make room, or choose another destination"]);
     assert!(names_in(&disk.path).is_empty(), "{:?}", names_in(&disk.path));
     // Room for one of the two.
-    world.run(&["get", "s3://b/dir/", "disk/"]).fails(1, &["disk/", "make room"]);
+    world.run(&["get", "s3://box/dir/", "disk/"]).fails(1, &["disk/", "make room"]);
     let left = names_in(&disk.path);
     assert!(left.iter().all(|name| !name.starts_with('.')), "{left:?}");
 }
@@ -70,10 +70,10 @@ fn put_onto_a_full_disk() {
 #[test]
 fn standard_output_onto_a_full_disk() {
     let lab = lab();
-    lab.objects().put("b", "big", Content::pattern(1, 4 << 20));
+    lab.objects().put("box", "big", Content::pattern(1, 4 << 20));
     let world = World::with(&lab);
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    for args in [&["cat", "s3://b/big"][..], &["ls", "s3://b/"], &["config", "show"], &["doctor"]] {
+    for args in [&["cat", "s3://box/big"][..], &["ls", "s3://box/"], &["config", "show"], &["doctor"]] {
         let output = world.command(args).stdout(full.try_clone().unwrap()).output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");

@@ -35,7 +35,7 @@ pub(crate) fn lab() -> Lab {
 }
 
 pub(crate) fn builder() -> LabBuilder {
-    Lab::builder().bucket("b")
+    Lab::builder().bucket("box")
 }
 
 /// The face that looks at signatures.

@@ -25,19 +25,19 @@ fn interrupt(child: Child, signal: Signal) -> (Option<i32>, String) {
 #[test]
 fn get_leaves_no_file() {
     let lab = slow_lab();
-    lab.objects().put("b", "big", Content::pattern(1, 64 << 20));
-    lab.objects().put("b", "dir/one", Content::pattern(2, 32 << 20));
-    lab.objects().put("b", "dir/two", Content::pattern(3, 32 << 20));
+    lab.objects().put("box", "big", Content::pattern(1, 64 << 20));
+    lab.objects().put("box", "dir/one", Content::pattern(2, 32 << 20));
+    lab.objects().put("box", "dir/two", Content::pattern(3, 32 << 20));
     let world = World::with(&lab);
     for signal in [Signal::INT, Signal::TERM] {
-        let child = world.spawn(&["get", "s3://b/big"]);
+        let child = world.spawn(&["get", "s3://box/big"]);
         wait_for("a temporary file", || !world.files().is_empty());
         assert!(!world.files().contains(&"big".to_owned()), "a file has its name before it is whole");
         let (code, said) = interrupt(child, signal);
         assert_eq!((code, said.as_str()), (Some(1), "forebay: interrupted\n"));
         assert!(world.files().is_empty(), "{:?}", world.files());
     }
-    let child = world.spawn(&["get", "s3://b/dir/", "there"]);
+    let child = world.spawn(&["get", "s3://box/dir/", "there"]);
     let files = || std::fs::read_dir(world.path("there")).map_or(0, Iterator::count);
     wait_for("temporary files", || files() == 2);
     assert_eq!(interrupt(child, Signal::INT).0, Some(1));
@@ -47,10 +47,10 @@ fn get_leaves_no_file() {
 #[test]
 fn get_leaves_what_was_there_before() {
     let lab = slow_lab();
-    lab.objects().put("b", "big", Content::pattern(1, 64 << 20));
+    lab.objects().put("box", "big", Content::pattern(1, 64 << 20));
     let world = World::with(&lab);
     world.write("big", "the old one");
-    let child = world.spawn(&["get", "s3://b/big"]);
+    let child = world.spawn(&["get", "s3://box/big"]);
     wait_for("a temporary file", || world.files().len() == 2);
     assert_eq!(interrupt(child, Signal::INT).0, Some(1));
     assert_eq!(world.files(), ["big"]);
@@ -62,20 +62,20 @@ fn put_leaves_no_parts() {
     let lab = slow_lab();
     let world = World::with(&lab);
     world.write("f", Content::pattern(4, 40 << 20).read(ByteRange::new(0, 40 << 20)));
-    let child = world.spawn(&["put", "f", "s3://b/k"]);
-    wait_for("an upload", || !lab.objects().uploads("b").is_empty());
+    let child = world.spawn(&["put", "f", "s3://box/k"]);
+    wait_for("an upload", || !lab.objects().uploads("box").is_empty());
     wait_for("its parts", || lab.counts().puts > 0);
     let (code, said) = interrupt(child, Signal::INT);
     assert_eq!((code, said.as_str()), (Some(1), "forebay: interrupted\n"));
-    assert!(lab.objects().uploads("b").is_empty());
-    assert!(lab.objects().get("b", "k").is_none());
+    assert!(lab.objects().uploads("box").is_empty());
+    assert!(lab.objects().get("box", "k").is_none());
 }
 
 #[test]
 fn put_of_a_silent_pipe_can_be_interrupted() {
     let lab = builder().start().unwrap();
     let world = World::with(&lab);
-    let mut command = world.command(&["put", "-", "s3://b/k"]);
+    let mut command = world.command(&["put", "-", "s3://box/k"]);
     let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
     let stdin = child.stdin.take();
     // Its handler must be there before the signal is: nothing outside shows when.

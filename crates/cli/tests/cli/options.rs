@@ -66,8 +66,8 @@ fn every_option_is_in_the_table() {
 /// A lab whose listing has something to warn of.
 fn lab_with_an_odd_key() -> Lab {
     let lab = lab();
-    lab.objects().put("b", "a//b", "x");
-    lab.objects().put("b", "good", "x");
+    lab.objects().put("box", "a//b", "x");
+    lab.objects().put("box", "good", "x");
     lab
 }
 
@@ -81,19 +81,19 @@ fn loud_and_quiet() {
         outcome.ok();
         outcome.stderr
     };
-    let usual = said(&["ls", "s3://b/"]);
+    let usual = said(&["ls", "s3://box/"]);
     assert!(usual.contains("WARN") && !usual.contains("INFO"), "{usual}");
-    assert_eq!(said(&["ls", "s3://b/", "--quiet"]), "");
-    assert_eq!(said(&["put", "f", "s3://b/k"]), "");
-    let loud = said(&["put", "f", "s3://b/k", "-v"]);
-    assert!(loud.contains("INFO") && loud.contains("s3://b/k"), "{loud}");
+    assert_eq!(said(&["ls", "s3://box/", "--quiet"]), "");
+    assert_eq!(said(&["put", "f", "s3://box/k"]), "");
+    let loud = said(&["put", "f", "s3://box/k", "-v"]);
+    assert!(loud.contains("INFO") && loud.contains("s3://box/k"), "{loud}");
     let lines = |text: &str| text.lines().count();
-    let [cat, v, vvv] = [&["cat", "s3://b/good"][..], &["cat", "s3://b/good", "-v"], &["cat", "s3://b/good", "-vvv"]].map(said);
+    let [cat, v, vvv] = [&["cat", "s3://box/good"][..], &["cat", "s3://box/good", "-v"], &["cat", "s3://box/good", "-vvv"]].map(said);
     assert_eq!(lines(&cat), 0, "{cat}");
     assert!(lines(&v) > 0 && lines(&vvv) >= lines(&v), "{v}\n{vvv}");
     // RUST_LOG goes before the flags.
     let silenced = World::with(&lab).set("RUST_LOG", "off");
-    assert_eq!(silenced.run(&["ls", "s3://b/", "-vvv"]).stderr, "");
+    assert_eq!(silenced.run(&["ls", "s3://box/", "-vvv"]).stderr, "");
     // Logs are for people who read them here, not for a terminal that is not there.
     assert!(!vvv.contains('\u{1b}'), "{vvv:?}");
 }
@@ -101,26 +101,26 @@ fn loud_and_quiet() {
 #[test]
 fn quiet_still_says_errors_and_answers() {
     let lab = strict_lab();
-    lab.objects().put("b", "k", "x");
+    lab.objects().put("box", "k", "x");
     let world = World::with(&lab);
-    world.run(&["cat", "s3://b/none", "--quiet"]).fails(3, &["none"]);
-    assert_eq!(world.run(&["cat", "s3://b/k", "--quiet"]).ok(), "x");
-    assert!(!world.run(&["ls", "s3://b/", "--quiet"]).ok().is_empty());
+    world.run(&["cat", "s3://box/none", "--quiet"]).fails(3, &["none"]);
+    assert_eq!(world.run(&["cat", "s3://box/k", "--quiet"]).ok(), "x");
+    assert!(!world.run(&["ls", "s3://box/", "--quiet"]).ok().is_empty());
     // Without a terminal there is no report of a download unless it is asked for.
-    assert_eq!(world.run(&["get", "s3://b/k", "--quiet"]).ok(), "");
+    assert_eq!(world.run(&["get", "s3://box/k", "--quiet"]).ok(), "");
 }
 
 #[test]
 fn json_changes_every_answer() {
     let lab = strict_lab();
-    lab.objects().put("b", "k", "x");
+    lab.objects().put("box", "k", "x");
     let world = World::with(&lab);
     world.write("f", "x");
     for args in [
-        &["ls", "s3://b/"][..],
-        &["stat", "s3://b/k"],
-        &["get", "s3://b/k"],
-        &["put", "f", "s3://b/f"],
+        &["ls", "s3://box/"][..],
+        &["stat", "s3://box/k"],
+        &["get", "s3://box/k"],
+        &["put", "f", "s3://box/f"],
         &["doctor"],
         &["config", "show"],
         &["completions", "fish"],

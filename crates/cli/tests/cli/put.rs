@@ -10,7 +10,7 @@ fn pattern(seed: u64, size: u64) -> Vec<u8> {
 }
 
 fn stored(lab: &Lab, key: &str) -> Vec<u8> {
-    let object = lab.objects().get("b", key).unwrap();
+    let object = lab.objects().get("box", key).unwrap();
     object.content.read(ByteRange::new(0, object.size())).to_vec()
 }
 
@@ -24,7 +24,7 @@ fn a_small_file_is_one_request() {
         let bytes = pattern(1, size);
         world.write(name, &bytes);
         lab.reset_counts();
-        assert_eq!(world.run(&["put", name, &format!("s3://b/{name}")]).ok(), "");
+        assert_eq!(world.run(&["put", name, &format!("s3://box/{name}")]).ok(), "");
         assert!(stored(&lab, name) == bytes, "{name}");
         let counts = lab.counts();
         assert_eq!((counts.puts, counts.requests), (1, 1), "{name}");
@@ -37,15 +37,15 @@ fn a_large_file_is_an_upload_in_parts() {
     let world = World::with(&lab);
     let bytes = pattern(2, 40 * MIB + 7);
     world.write("large", &bytes);
-    let answer = world.run(&["put", "large", "s3://b/large", "--json"]).json();
+    let answer = world.run(&["put", "large", "s3://box/large", "--json"]).json();
     assert!(stored(&lab, "large") == bytes);
-    assert_eq!(answer["url"], "s3://b/large");
+    assert_eq!(answer["url"], "s3://box/large");
     assert_eq!(answer["bytes"], 40 * MIB + 7);
-    assert_eq!(answer["etag"], lab.objects().get("b", "large").unwrap().etag.as_str());
+    assert_eq!(answer["etag"], lab.objects().get("box", "large").unwrap().etag.as_str());
     assert!(answer["seconds"].as_f64().unwrap() > 0.0);
     // Five parts of 8 MiB and a crumb; begin and end.
     assert_eq!((lab.counts().puts, lab.counts().other), (6, 2));
-    assert!(lab.objects().uploads("b").is_empty());
+    assert!(lab.objects().uploads("box").is_empty());
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn standard_input() {
     for (size, puts) in [(0, 1), (100, 1), (16 * MIB, 1), (16 * MIB + 1, 3), (40 * MIB, 5)] {
         let bytes = pattern(3, size);
         lab.reset_counts();
-        world.run_with_input(&["put", "-", "s3://b/piped"], &bytes).ok();
+        world.run_with_input(&["put", "-", "s3://box/piped"], &bytes).ok();
         assert!(stored(&lab, "piped") == bytes, "{size}");
         assert_eq!(lab.counts().puts, puts, "{size}");
     }
@@ -66,10 +66,10 @@ fn a_prefix_keeps_the_name() {
     let lab = strict_lab();
     let world = World::with(&lab);
     world.write("a file.txt", "content");
-    world.run(&["put", "a file.txt", "s3://b/dir/"]).ok();
+    world.run(&["put", "a file.txt", "s3://box/dir/"]).ok();
     assert_eq!(stored(&lab, "dir/a file.txt"), b"content");
-    let answer = world.run(&["put", "a file.txt", "s3://b", "--json"]).json();
-    assert_eq!(answer["url"], "s3://b/a file.txt");
+    let answer = world.run(&["put", "a file.txt", "s3://box", "--json"]).json();
+    assert_eq!(answer["url"], "s3://box/a file.txt");
     assert_eq!(stored(&lab, "a file.txt"), b"content");
 }
 
@@ -93,18 +93,18 @@ fn a_file_of_this_machine() {
 fn no_clobber_replaces_nothing() {
     let lab = strict_lab();
     let world = World::with(&lab);
-    lab.objects().put("b", "taken", "old");
+    lab.objects().put("box", "taken", "old");
     for size in [3, 20 * MIB] {
         world.write("f", pattern(5, size));
-        let refused = world.run(&["put", "--no-clobber", "f", "s3://b/taken"]);
-        refused.fails(1, &["s3://b/taken exists already", "leave out --no-clobber"]);
+        let refused = world.run(&["put", "--no-clobber", "f", "s3://box/taken"]);
+        refused.fails(1, &["s3://box/taken exists already", "leave out --no-clobber"]);
         assert_eq!(stored(&lab, "taken"), b"old");
-        world.run(&["put", "--no-clobber", "f", &format!("s3://b/free-{size}")]).ok();
+        world.run(&["put", "--no-clobber", "f", &format!("s3://box/free-{size}")]).ok();
         assert!(stored(&lab, &format!("free-{size}")) == pattern(5, size));
     }
-    world.run(&["put", "f", "s3://b/taken"]).ok();
+    world.run(&["put", "f", "s3://box/taken"]).ok();
     assert!(stored(&lab, "taken") != b"old");
-    assert!(lab.objects().uploads("b").is_empty());
+    assert!(lab.objects().uploads("box").is_empty());
 }
 
 #[test]
@@ -124,12 +124,12 @@ fn a_store_that_cannot_create_only_is_asked_first() {
     world.write("f", "new");
     let refuse = || Rule::new(FaultKind::Status { code: 501, retry_after: None }).op(Op::Put).times(1);
     lab.faults().add(refuse());
-    let outcome = world.run(&["put", "--no-clobber", "f", "s3://b/k"]);
+    let outcome = world.run(&["put", "--no-clobber", "f", "s3://box/k"]);
     outcome.ok();
     assert!(outcome.stderr.contains("cannot create only"), "{}", outcome.stderr);
     assert_eq!(stored(&lab, "k"), b"new");
     lab.faults().add(refuse());
-    world.run(&["put", "--no-clobber", "f", "s3://b/k"]).fails(1, &["exists already"]);
+    world.run(&["put", "--no-clobber", "f", "s3://box/k"]).fails(1, &["exists already"]);
 }
 
 #[test]
@@ -138,9 +138,9 @@ fn a_failed_upload_leaves_no_parts() {
     let world = World::with(&lab);
     world.write("f", pattern(6, 40 * MIB));
     lab.faults().add(Rule::new(FaultKind::Status { code: 403, retry_after: None }).op(Op::Put).skip_first(2));
-    world.run(&["put", "f", "s3://b/k"]).fails(4, &["s3://b/k"]);
-    assert!(lab.objects().uploads("b").is_empty());
-    assert!(lab.objects().get("b", "k").is_none());
+    world.run(&["put", "f", "s3://box/k"]).fails(4, &["s3://box/k"]);
+    assert!(lab.objects().uploads("box").is_empty());
+    assert!(lab.objects().get("box", "k").is_none());
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_passing_failure_is_nothing() {
     let bytes = pattern(7, 40 * MIB);
     world.write("f", &bytes);
     lab.faults().add(Rule::new(FaultKind::Status { code: 503, retry_after: None }).op(Op::Put).skip_first(1).times(2));
-    world.run(&["put", "f", "s3://b/k"]).ok();
+    world.run(&["put", "f", "s3://box/k"]).ok();
     assert!(stored(&lab, "k") == bytes);
 }
 
@@ -164,7 +164,7 @@ fn memory_bounds_the_parts_under_way() {
         let world = World::with(&lab).set("FOREBAY_RANGE_MEMORY_BUDGET", budget);
         world.write("f", pattern(8, 48 * MIB));
         lab.reset_counts();
-        world.run(&["put", "f", "s3://b/k"]).ok();
+        world.run(&["put", "f", "s3://box/k"]).ok();
         assert_eq!(lab.counts().max_concurrent_requests, at_most, "{budget}");
     }
 }

@@ -18,7 +18,7 @@ fn big() -> (Content, Vec<u8>) {
 fn lab_with_big() -> (Lab, Vec<u8>) {
     let (content, bytes) = big();
     let lab = strict_lab();
-    lab.objects().put("b", "dir/big.bin", content);
+    lab.objects().put("box", "dir/big.bin", content);
     (lab, bytes)
 }
 
@@ -26,7 +26,7 @@ fn lab_with_big() -> (Lab, Vec<u8>) {
 fn cat_writes_all_bytes_in_order() {
     let (lab, bytes) = lab_with_big();
     let world = World::with(&lab);
-    let outcome = world.run(&["cat", "s3://b/dir/big.bin"]);
+    let outcome = world.run(&["cat", "s3://box/dir/big.bin"]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
     assert!(outcome.stdout == bytes);
     assert!(outcome.stderr.is_empty(), "{}", outcome.stderr);
@@ -36,9 +36,9 @@ fn cat_writes_all_bytes_in_order() {
 fn cat_over_http_and_from_a_file() {
     let (content, bytes) = big();
     let lab = lab();
-    lab.objects().put("b", "big", content);
+    lab.objects().put("box", "big", content);
     let world = World::new();
-    assert!(world.run(&["cat", &format!("{}/b/big", lab.endpoint())]).stdout == bytes);
+    assert!(world.run(&["cat", &format!("{}/box/big", lab.endpoint())]).stdout == bytes);
     let path = world.write("big", &bytes);
     assert!(world.run(&["cat", path.to_str().unwrap()]).stdout == bytes);
     assert!(world.run(&["cat", &format!("file://{}", path.display())]).stdout == bytes);
@@ -57,7 +57,7 @@ fn ranges_count_both_ends() {
         ("0-99999999", 0..last),
     ] {
         let expected = &bytes[expected];
-        let url = "s3://b/dir/big.bin";
+        let url = "s3://box/dir/big.bin";
         assert!(world.run(&["cat", url, "--range", range]).stdout == expected, "cat {range}");
         assert!(world.run(&["get", url, "-", "--range", range]).stdout == expected, "get - {range}");
         world.run(&["get", url, "piece", "--range", range]).ok();
@@ -69,7 +69,7 @@ fn ranges_count_both_ends() {
 fn a_closed_pipe_is_the_reader_s_choice() {
     let (lab, bytes) = lab_with_big();
     let world = World::with(&lab);
-    for args in [["cat", "s3://b/dir/big.bin"].as_slice(), &["get", "s3://b/dir/big.bin", "-"]] {
+    for args in [["cat", "s3://box/dir/big.bin"].as_slice(), &["get", "s3://box/dir/big.bin", "-"]] {
         let mut child = world.spawn(args);
         let mut stdout = child.stdout.take().unwrap();
         let mut first = [0; 10];
@@ -86,7 +86,7 @@ fn a_closed_pipe_is_the_reader_s_choice() {
 fn get_into_files_and_directories() {
     let (lab, bytes) = lab_with_big();
     let world = World::with(&lab);
-    let url = "s3://b/dir/big.bin";
+    let url = "s3://box/dir/big.bin";
     let same = |name: &str| std::fs::read(world.path(name)).unwrap() == bytes;
     world.run(&["get", url]).ok();
     assert!(same("big.bin"));
@@ -104,10 +104,10 @@ fn get_into_files_and_directories() {
 fn get_of_all_below_a_prefix() {
     let lab = strict_lab();
     for key in ["d/one", "d/sub/two", "elsewhere"] {
-        lab.objects().put("b", key, key.as_bytes().to_vec());
+        lab.objects().put("box", key, key.as_bytes().to_vec());
     }
     let world = World::with(&lab);
-    let answer = world.run(&["get", "s3://b/d/", "here", "--json"]).json();
+    let answer = world.run(&["get", "s3://box/d/", "here", "--json"]).json();
     assert_eq!((&answer["objects"], &answer["bytes"]), (&2.into(), &14.into()));
     assert_eq!(std::fs::read(world.path("here/one")).unwrap(), b"d/one");
     assert_eq!(std::fs::read(world.path("here/sub/two")).unwrap(), b"d/sub/two");
@@ -117,12 +117,12 @@ fn get_of_all_below_a_prefix() {
 #[test]
 fn no_clobber_keeps_what_is_there() {
     let lab = strict_lab();
-    lab.objects().put("b", "k", "new");
+    lab.objects().put("box", "k", "new");
     let world = World::with(&lab);
     world.write("k", "old");
-    world.run(&["get", "s3://b/k", "--no-clobber"]).fails(1, &["k exists", "leave out --no-clobber"]);
+    world.run(&["get", "s3://box/k", "--no-clobber"]).fails(1, &["k exists", "leave out --no-clobber"]);
     assert_eq!(std::fs::read(world.path("k")).unwrap(), b"old");
-    world.run(&["get", "s3://b/k"]).ok();
+    world.run(&["get", "s3://box/k"]).ok();
     assert_eq!(std::fs::read(world.path("k")).unwrap(), b"new");
     assert_eq!(world.files(), ["k"]);
 }
@@ -131,8 +131,8 @@ fn no_clobber_keeps_what_is_there() {
 fn get_answers_in_json() {
     let (lab, _) = lab_with_big();
     let world = World::with(&lab);
-    let answer = world.run(&["get", "s3://b/dir/big.bin", "--json"]).json();
-    assert_eq!(answer["url"], "s3://b/dir/big.bin");
+    let answer = world.run(&["get", "s3://box/dir/big.bin", "--json"]).json();
+    assert_eq!(answer["url"], "s3://box/dir/big.bin");
     assert_eq!(answer["bytes"], SIZE);
     assert_eq!(answer["objects"], 1);
     assert_eq!(answer["requests"], lab.counts().gets);
@@ -142,11 +142,11 @@ fn get_answers_in_json() {
 #[test]
 fn nothing_is_written_outside_of_the_destination() {
     let lab = strict_lab();
-    lab.objects().put("b", "d/link/file", "planted");
+    lab.objects().put("box", "d/link/file", "planted");
     let world = World::with(&lab);
     std::fs::create_dir(world.path("here")).unwrap();
     std::fs::create_dir(world.path("outside")).unwrap();
     std::os::unix::fs::symlink("../outside", world.path("here/link")).unwrap();
-    world.run(&["get", "s3://b/d/", "here"]).fails(4, &["outside of the destination"]);
+    world.run(&["get", "s3://box/d/", "here"]).fails(4, &["outside of the destination"]);
     assert!(crate::harness::names_in(&world.path("outside")).is_empty());
 }

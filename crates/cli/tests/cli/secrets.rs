@@ -24,7 +24,7 @@ fn says_no_secret(world: &World, args: &[&str]) {
 fn the_credentials_of_s3() {
     assert!(SECRET.starts_with(KEY_ID));
     let lab = strict_lab();
-    lab.objects().put("b", "k", "x");
+    lab.objects().put("box", "k", "x");
     lab.objects().put("denied", "k", "x");
     lab.objects().deny_bucket("denied", true);
     for world in [
@@ -34,14 +34,14 @@ fn the_credentials_of_s3() {
     ] {
         world.write("f", "x");
         for args in [
-            &["cat", "s3://b/k"][..],
-            &["cat", "s3://b/none"],
+            &["cat", "s3://box/k"][..],
+            &["cat", "s3://box/none"],
             &["cat", "s3://denied/k"],
-            &["ls", "s3://b/"],
+            &["ls", "s3://box/"],
             &["ls", "s3://denied/"],
-            &["stat", "s3://b/k"],
-            &["get", "s3://b/k", "-"],
-            &["put", "f", "s3://b/new"],
+            &["stat", "s3://box/k"],
+            &["get", "s3://box/k", "-"],
+            &["put", "f", "s3://box/new"],
             &["put", "f", "s3://denied/new"],
             &["config", "show"],
             &["doctor"],
@@ -54,20 +54,20 @@ fn the_credentials_of_s3() {
 #[test]
 fn a_secret_that_s3_refuses() {
     let lab = strict_lab();
-    lab.objects().put("b", "k", "x");
+    lab.objects().put("box", "k", "x");
     let world = World::with(&lab).set("AWS_ACCESS_KEY_ID", "nobody").set("RUST_LOG", "trace");
-    says_no_secret(&world, &["cat", "s3://b/k"]);
-    says_no_secret(&world, &["stat", "s3://b/k"]);
+    says_no_secret(&world, &["cat", "s3://box/k"]);
+    says_no_secret(&world, &["stat", "s3://box/k"]);
 }
 
 #[test]
 fn passwords_and_signatures_in_urls() {
     let lab = lab();
-    lab.objects().put("b", "k", "x");
+    lab.objects().put("box", "k", "x");
     let address = lab.addr();
     let world = World::new().set("RUST_LOG", "trace");
     for key in ["k", "none"] {
-        let url = format!("http://user:{PASSWORD}@{address}/b/{key}?X-Amz-Signature={SIGNATURE}#frag");
+        let url = format!("http://user:{PASSWORD}@{address}/box/{key}?X-Amz-Signature={SIGNATURE}#frag");
         for command in ["cat", "stat", "ls"] {
             says_no_secret(&world, &[command, &url]);
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_range::{Discard, FileSink, RangeEngineConfig, Target};
-use forebay_source::{Location, Opener, SourceOptions};
+use forebay_source::{Location, Opener, Source, SourceOptions};
 use forebay_testkit::raw::{RawClient, Sink};
 use forebay_types::{ByteRange, Clock, ErrorKind, RangeSpec, SystemClock};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -73,13 +73,18 @@ struct Done {
 pub(crate) fn run(session: &Session, spec: &Spec) -> Result<Sample> {
     session.block_on(async {
         let clock = SystemClock::new();
+        // What a listing or a mount would know beforehand is found out before the clock runs.
+        let reader = match spec.who {
+            Who::Ours => Some(Reader::open(session, spec).await?),
+            Who::Raw => None,
+        };
         let (started, cpu) = (clock.now(), cpu_time());
-        let done = match (spec.who, &spec.place) {
-            (Who::Raw, Place::Lab(endpoint)) => raw(spec, endpoint).await?,
-            (Who::Raw, Place::Url(_)) => {
+        let done = match (reader, &spec.place) {
+            (Some(reader), _) => ours(session, spec, reader, &clock).await?,
+            (None, Place::Lab(endpoint)) => raw(spec, endpoint).await?,
+            (None, Place::Url(_)) => {
                 return Err(CliError::new(ErrorKind::Unsupported, "the raw client reads from the lab only"));
             }
-            (Who::Ours, place) => ours(session, spec, place, &clock).await?,
         };
         let (seconds, cpu) = ((clock.now() - started).as_secs_f64(), cpu_time() - cpu);
         let mut latencies = done.latencies;
@@ -102,39 +107,61 @@ pub(crate) fn run(session: &Session, spec: &Spec) -> Result<Sample> {
     })
 }
 
-async fn ours(session: &Session, spec: &Spec, place: &Place, clock: &SystemClock) -> Result<Done> {
-    let (location, opener): (Location, Opener) = match place {
-        Place::Url(url) => (url.parse()?, session.opener.clone()),
-        Place::Lab(endpoint) => {
-            let mut options: SourceOptions = session.settings.source_options();
-            for (name, value) in [
-                ("aws_endpoint_url", endpoint.as_str()),
-                ("aws_allow_http", "true"),
-                ("aws_region", "lab"),
-                ("aws_access_key_id", "lab"),
-                ("aws_secret_access_key", "lab"),
-            ] {
-                options.cloud.insert(name.to_owned(), value.to_owned());
+/// What our side reads with.
+struct Reader {
+    opener: Opener,
+    source: Source,
+    config: Arc<RangeEngineConfig>,
+    target: Target,
+}
+
+impl Reader {
+    async fn open(session: &Session, spec: &Spec) -> Result<Self> {
+        let (location, opener): (Location, Opener) = match &spec.place {
+            Place::Url(url) => (url.parse()?, session.opener.clone()),
+            Place::Lab(endpoint) => {
+                let options = lab_options(session.settings.source_options(), endpoint);
+                (format!("s3://{BUCKET}/{BIG}").parse()?, Opener::new(options))
             }
-            (format!("s3://{BUCKET}/{BIG}").parse()?, Opener::new(options))
+        };
+        let source = opener.open(&location)?;
+        let config = Arc::new(RangeEngineConfig {
+            max_concurrent_ranges: spec.connections,
+            ..session.settings.range_config(location.scheme(), &source.profile)
+        });
+        let mut target = Target::new(&source, config.clone());
+        if matches!(spec.case, Case::SequentialKnown | Case::Random) {
+            target = target.known(&head(&source).await?);
         }
-    };
-    let source = opener.open(&location)?;
-    let config = RangeEngineConfig {
-        max_concurrent_ranges: spec.connections,
-        ..session.settings.range_config(location.scheme(), &source.profile)
-    };
-    let config = Arc::new(config);
+        Ok(Self { opener, source, config, target })
+    }
+}
+
+/// Settings that reach the lab, whatever the user's credentials are.
+pub(crate) fn lab_options(mut options: SourceOptions, endpoint: &str) -> SourceOptions {
+    options.cloud.clear();
+    for (name, value) in [
+        ("aws_endpoint_url", endpoint),
+        ("aws_allow_http", "true"),
+        ("aws_region", "lab"),
+        ("aws_access_key_id", "lab"),
+        ("aws_secret_access_key", "lab"),
+    ] {
+        options.cloud.insert(name.to_owned(), value.to_owned());
+    }
+    options
+}
+
+async fn ours(session: &Session, spec: &Spec, reader: Reader, clock: &SystemClock) -> Result<Done> {
+    let Reader { opener, source, config, target } = reader;
     let whole = RangeSpec::Bounded(ByteRange::new(0, spec.size));
-    let target = Target::new(&source, config.clone());
     let engine = &session.engine;
     let mut latencies = Vec::new();
     match spec.case {
         Case::Sequential | Case::Memory | Case::SequentialKnown => {
-            let (target, range) = match spec.case {
-                Case::SequentialKnown => (target.known(&head(&source).await?), whole),
-                Case::Memory => (target, RangeSpec::Bounded(ByteRange::new(0, spec.size * 10))),
-                _ => (target, whole),
+            let range = match spec.case {
+                Case::Memory => RangeSpec::Bounded(ByteRange::new(0, spec.size * 10)),
+                _ => whole,
             };
             let mut stream = engine.stream(target, range).await?;
             while let Some(chunk) = stream.next().await {
@@ -155,7 +182,6 @@ async fn ours(session: &Session, spec: &Spec, place: &Place, clock: &SystemClock
             latencies.push(clock.now() - begun);
         }
         Case::Random => {
-            let target = target.known(&head(&source).await?);
             latencies = stream::iter(random_ranges(spec.size).chunks(RANDOM_READS_EACH).map(<[_]>::to_vec))
                 .map(|ranges| {
                     let target = target.clone();
@@ -203,7 +229,7 @@ async fn ours(session: &Session, spec: &Spec, place: &Place, clock: &SystemClock
     })
 }
 
-async fn head(source: &forebay_source::Source) -> Result<ObjectMeta> {
+async fn head(source: &Source) -> Result<ObjectMeta> {
     let options = object_store::GetOptions { head: true, ..Default::default() };
     let result = source.store.get_opts(&source.path, options).await;
     Ok(result.map_err(|e| CliError::store(source.path.as_ref(), &e))?.meta)
