@@ -10,6 +10,7 @@ mod commands;
 mod env;
 mod exit;
 mod output;
+mod parallel;
 mod progress;
 mod session;
 mod settings;

@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::args::DemoArgs;
 use crate::commands::bench::{cpu_time, lab_options};
 use crate::exit::{CliError, Result};
+use crate::parallel;
 use crate::progress;
 use crate::session::Session;
 
@@ -187,35 +188,37 @@ impl Stage<'_> {
 
     async fn read_all(&self, name: &str, ranges: Vec<ByteRange>, readers: usize) -> Result<u64> {
         let bar = self.bar(ranges.iter().map(|r| r.len()).sum(), name);
-        let total = stream::iter(ranges)
-            .map(|range| {
-                let bar = bar.clone();
-                async move {
-                    let read = self.session.engine.read(self.target(), RangeSpec::Bounded(range));
-                    let (bytes, _) = read.await?;
-                    check(&self.big, range.start(), &bytes)?;
-                    bar.inc(bytes.len() as u64);
-                    Ok::<_, CliError>(bytes.len() as u64)
-                }
+        let jobs = stream::iter(ranges).map(|range| {
+            let (engine, target, big) = (self.session.engine.clone(), self.target(), self.big.clone());
+            Ok(async move {
+                let (bytes, _) = engine.read(target, RangeSpec::Bounded(range)).await?;
+                check(&big, range.start(), &bytes)?;
+                Ok(bytes.len() as u64)
             })
-            .buffer_unordered(readers)
-            .try_fold(0, |sum, len| async move { Ok(sum + len) })
-            .await?;
+        });
+        let mut total = 0;
+        parallel::for_each(jobs, readers, |len| {
+            total += len;
+            bar.inc(len);
+        })
+        .await?;
         bar.finish_and_clear();
         Ok(total)
     }
 
     async fn read_small(&self) -> Result<u64> {
-        stream::iter(0..SMALL)
-            .map(|i| async move {
-                let target = Target::at(&self.source, small_path(i), self.config.clone());
-                let (bytes, _) = self.session.engine.read(target, RangeSpec::From(0)).await?;
+        let jobs = stream::iter(0..SMALL).map(|i| {
+            let target = Target::at(&self.source, small_path(i), self.config.clone());
+            let engine = self.session.engine.clone();
+            Ok(async move {
+                let (bytes, _) = engine.read(target, RangeSpec::From(0)).await?;
                 check(&small_content(i), 0, &bytes)?;
-                Ok::<_, CliError>(bytes.len() as u64)
+                Ok(bytes.len() as u64)
             })
-            .buffer_unordered(READERS)
-            .try_fold(0, |sum, len| async move { Ok(sum + len) })
-            .await
+        });
+        let mut total = 0;
+        parallel::for_each(jobs, READERS, |len| total += len).await?;
+        Ok(total)
     }
 }
 

@@ -19,9 +19,14 @@ impl SmallDisk {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(path);
         match mount.output() {
-            Ok(output) if output.status.success() => Some(Self { path: path.to_owned() }),
+            Ok(output) if output.status.success() => Some(Self {
+                path: path.to_owned(),
+            }),
             Ok(output) => {
-                println!("skipped: nothing can be mounted here: {}", String::from_utf8_lossy(&output.stderr));
+                println!(
+                    "skipped: nothing can be mounted here: {}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
                 None
             }
             Err(error) => {
@@ -42,15 +47,24 @@ impl Drop for SmallDisk {
 fn get_onto_a_full_disk() {
     let lab = lab();
     lab.objects().put("box", "big", Content::pattern(1, 20 << 20));
-    lab.objects().put("box", "dir/one", Content::pattern(2, 600 << 10));
-    lab.objects().put("box", "dir/two", Content::pattern(3, 600 << 10));
+    lab.objects()
+        .put("box", "dir/one", Content::pattern(2, 600 << 10));
+    lab.objects()
+        .put("box", "dir/two", Content::pattern(3, 600 << 10));
     let world = World::with(&lab);
-    let Some(disk) = SmallDisk::mount(&world.path("disk")) else { return };
+    let Some(disk) = SmallDisk::mount(&world.path("disk")) else {
+        return;
+    };
     let refused = world.run(&["get", "s3://box/big", "disk/big"]);
-    refused.fails(1, &["disk/big", "20MiB", "make room, or choose another destination"]);
+    refused.fails(
+        1,
+        &["disk/big", "20MiB", "make room, or choose another destination"],
+    );
     assert!(names_in(&disk.path).is_empty(), "{:?}", names_in(&disk.path));
     // Room for one of the two.
-    world.run(&["get", "s3://box/dir/", "disk/"]).fails(1, &["disk/", "make room"]);
+    world
+        .run(&["get", "s3://box/dir/", "disk/"])
+        .fails(1, &["disk/", "make room"]);
     let left = names_in(&disk.path);
     assert!(left.iter().all(|name| !name.starts_with('.')), "{left:?}");
 }
@@ -60,9 +74,13 @@ fn put_onto_a_full_disk() {
     let world = World::new();
     world.write("small", vec![7; 2 << 20]);
     world.write("large", vec![7; 20 << 20]);
-    let Some(disk) = SmallDisk::mount(&world.path("disk")) else { return };
+    let Some(disk) = SmallDisk::mount(&world.path("disk")) else {
+        return;
+    };
     for name in ["small", "large"] {
-        world.run(&["put", name, "disk/"]).fails(1, &["disk/", "make room"]);
+        world
+            .run(&["put", name, "disk/"])
+            .fails(1, &["disk/", "make room"]);
         assert!(names_in(&disk.path).is_empty(), "{:?}", names_in(&disk.path));
     }
 }
@@ -73,10 +91,22 @@ fn standard_output_onto_a_full_disk() {
     lab.objects().put("box", "big", Content::pattern(1, 4 << 20));
     let world = World::with(&lab);
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    for args in [&["cat", "s3://box/big"][..], &["ls", "s3://box/"], &["config", "show"], &["doctor"]] {
-        let output = world.command(args).stdout(full.try_clone().unwrap()).output().unwrap();
+    for args in [
+        &["cat", "s3://box/big"][..],
+        &["ls", "s3://box/"],
+        &["config", "show"],
+        &["doctor"],
+    ] {
+        let output = world
+            .command(args)
+            .stdout(full.try_clone().unwrap())
+            .output()
+            .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
-        assert!(said.contains("cannot write to standard output"), "{args:?}: {said}");
+        assert!(
+            said.contains("cannot write to standard output"),
+            "{args:?}: {said}"
+        );
     }
 }

@@ -32,7 +32,10 @@ fn get_leaves_no_file() {
     for signal in [Signal::INT, Signal::TERM] {
         let child = world.spawn(&["get", "s3://box/big"]);
         wait_for("a temporary file", || !world.files().is_empty());
-        assert!(!world.files().contains(&"big".to_owned()), "a file has its name before it is whole");
+        assert!(
+            !world.files().contains(&"big".to_owned()),
+            "a file has its name before it is whole"
+        );
         let (code, said) = interrupt(child, signal);
         assert_eq!((code, said.as_str()), (Some(1), "forebay: interrupted\n"));
         assert!(world.files().is_empty(), "{:?}", world.files());
@@ -61,7 +64,10 @@ fn get_leaves_what_was_there_before() {
 fn put_leaves_no_parts() {
     let lab = slow_lab();
     let world = World::with(&lab);
-    world.write("f", Content::pattern(4, 40 << 20).read(ByteRange::new(0, 40 << 20)));
+    world.write(
+        "f",
+        Content::pattern(4, 40 << 20).read(ByteRange::new(0, 40 << 20)),
+    );
     let child = world.spawn(&["put", "f", "s3://box/k"]);
     wait_for("an upload", || !lab.objects().uploads("box").is_empty());
     wait_for("its parts", || lab.counts().puts > 0);

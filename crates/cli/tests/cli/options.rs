@@ -8,7 +8,17 @@ use crate::harness::{World, lab, strict_lab};
 /// Options by command, with the test that shows their effect.
 const TESTED: &[(&str, &[&str])] = &[
     // Of all commands: `config_*` in settings.rs, and below.
-    ("", &["--config", "--verbose", "--quiet", "--json", "--help", "--version"]),
+    (
+        "",
+        &[
+            "--config",
+            "--verbose",
+            "--quiet",
+            "--json",
+            "--help",
+            "--version",
+        ],
+    ),
     // answers.rs
     ("demo", &["--size"]),
     // listing.rs
@@ -22,7 +32,17 @@ const TESTED: &[(&str, &[&str])] = &[
     // answers.rs; --peers below
     (
         "bench read",
-        &["--lab", "--profile", "--cases", "--size", "--runs", "--connections", "--objects", "--peers", "--plot"],
+        &[
+            "--lab",
+            "--profile",
+            "--cases",
+            "--size",
+            "--runs",
+            "--connections",
+            "--objects",
+            "--peers",
+            "--plot",
+        ],
     ),
     ("doctor", &[]),
     ("config show", &[]),
@@ -31,9 +51,20 @@ const TESTED: &[(&str, &[&str])] = &[
 ];
 
 fn options_of(help: &str) -> Vec<String> {
-    let starts = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
-    let words = starts.flat_map(|line| line.split([' ', ',']).take(3).map(str::to_owned).collect::<Vec<_>>());
-    words.filter(|word| word.starts_with("--")).map(|word| word.trim_end_matches("...").to_owned()).collect()
+    let starts = help
+        .lines()
+        .map(str::trim_start)
+        .filter(|line| line.starts_with('-'));
+    let words = starts.flat_map(|line| {
+        line.split([' ', ','])
+            .take(3)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    });
+    words
+        .filter(|word| word.starts_with("--"))
+        .map(|word| word.trim_end_matches("...").to_owned())
+        .collect()
 }
 
 #[test]
@@ -47,19 +78,38 @@ fn every_option_is_in_the_table() {
         assert!(options.contains(&"--help".to_owned()), "{}", outcome.out());
         for option in &options {
             let option = option.as_str();
-            assert!(tested.contains(&option) || everywhere.contains(&option), "{command} {option} is not tested");
+            assert!(
+                tested.contains(&option) || everywhere.contains(&option),
+                "{command} {option} is not tested"
+            );
         }
         for option in *tested {
-            assert!(options.iter().any(|known| known == option), "{command} has no {option} any more");
+            assert!(
+                options.iter().any(|known| known == option),
+                "{command} has no {option} any more"
+            );
         }
     }
     // And every command is in it.
     let help = world.run(&["--help"]);
-    let commands = help.ok().split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
-    for line in commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {
+    let commands = help
+        .ok()
+        .split("Commands:")
+        .nth(1)
+        .unwrap()
+        .split("Options:")
+        .next()
+        .unwrap();
+    for line in commands
+        .lines()
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+    {
         let command = line.split_whitespace().next().unwrap();
         let known = |(tested, _): &(&str, _)| tested.split(' ').next() == Some(command);
-        assert!(command == "help" || TESTED.iter().any(known), "{command} is not tested");
+        assert!(
+            command == "help" || TESTED.iter().any(known),
+            "{command} is not tested"
+        );
     }
 }
 
@@ -81,19 +131,24 @@ fn loud_and_quiet() {
         outcome.ok();
         outcome.stderr
     };
-    let usual = said(&["ls", "s3://box/"]);
+    let usual = said(&["ls", "-r", "s3://box/"]);
     assert!(usual.contains("WARN") && !usual.contains("INFO"), "{usual}");
-    assert_eq!(said(&["ls", "s3://box/", "--quiet"]), "");
+    assert_eq!(said(&["ls", "-r", "s3://box/", "--quiet"]), "");
     assert_eq!(said(&["put", "f", "s3://box/k"]), "");
     let loud = said(&["put", "f", "s3://box/k", "-v"]);
     assert!(loud.contains("INFO") && loud.contains("s3://box/k"), "{loud}");
     let lines = |text: &str| text.lines().count();
-    let [cat, v, vvv] = [&["cat", "s3://box/good"][..], &["cat", "s3://box/good", "-v"], &["cat", "s3://box/good", "-vvv"]].map(said);
+    let [cat, v, vvv] = [
+        &["cat", "s3://box/good"][..],
+        &["cat", "s3://box/good", "-v"],
+        &["cat", "s3://box/good", "-vvv"],
+    ]
+    .map(said);
     assert_eq!(lines(&cat), 0, "{cat}");
     assert!(lines(&v) > 0 && lines(&vvv) >= lines(&v), "{v}\n{vvv}");
     // RUST_LOG goes before the flags.
     let silenced = World::with(&lab).set("RUST_LOG", "off");
-    assert_eq!(silenced.run(&["ls", "s3://box/", "-vvv"]).stderr, "");
+    assert_eq!(silenced.run(&["ls", "-r", "s3://box/", "-vvv"]).stderr, "");
     // Logs are for people who read them here, not for a terminal that is not there.
     assert!(!vvv.contains('\u{1b}'), "{vvv:?}");
 }
@@ -103,9 +158,11 @@ fn quiet_still_says_errors_and_answers() {
     let lab = strict_lab();
     lab.objects().put("box", "k", "x");
     let world = World::with(&lab);
-    world.run(&["cat", "s3://box/none", "--quiet"]).fails(3, &["none"]);
+    world
+        .run(&["cat", "s3://box/none", "--quiet"])
+        .fails(3, &["none"]);
     assert_eq!(world.run(&["cat", "s3://box/k", "--quiet"]).ok(), "x");
-    assert!(!world.run(&["ls", "s3://box/", "--quiet"]).ok().is_empty());
+    assert!(!world.run(&["ls", "-r", "s3://box/", "--quiet"]).ok().is_empty());
     // Without a terminal there is no report of a download unless it is asked for.
     assert_eq!(world.run(&["get", "s3://box/k", "--quiet"]).ok(), "");
 }
@@ -117,7 +174,7 @@ fn json_changes_every_answer() {
     let world = World::with(&lab);
     world.write("f", "x");
     for args in [
-        &["ls", "s3://box/"][..],
+        &["ls", "-r", "s3://box/"][..],
         &["stat", "s3://box/k"],
         &["get", "s3://box/k"],
         &["put", "f", "s3://box/f"],
@@ -126,21 +183,45 @@ fn json_changes_every_answer() {
         &["completions", "fish"],
     ] {
         let plain = world.run(args);
-        assert!(serde_json::from_str::<serde_json::Value>(plain.ok()).is_err(), "{args:?}");
-        assert!(world.run(&[args, &["--json"]].concat()).json().is_object(), "{args:?}");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(plain.ok()).is_err(),
+            "{args:?}"
+        );
+        assert!(
+            world.run(&[args, &["--json"]].concat()).json().is_object(),
+            "{args:?}"
+        );
         // Global options stand anywhere.
-        assert!(world.run(&[&["--json"], args].concat()).json().is_object(), "{args:?}");
+        assert!(
+            world.run(&[&["--json"], args].concat()).json().is_object(),
+            "{args:?}"
+        );
     }
 }
 
 #[test]
 fn peers_are_measured_where_they_are() {
-    let bench = ["bench", "read", "--lab", "--profile", "loopback", "--runs", "1", "--size", "16MiB", "--cases", "file", "--json"];
+    let bench = [
+        "bench",
+        "read",
+        "--lab",
+        "--profile",
+        "loopback",
+        "--runs",
+        "1",
+        "--size",
+        "16MiB",
+        "--cases",
+        "file",
+        "--json",
+    ];
     let world = World::new().set("PATH", "/usr/local/bin:/usr/bin:/bin");
     let rows = |args: &[&str]| world.run(args).json()["rows"].as_array().unwrap().len();
     let alone = rows(&bench);
     let beside = rows(&[&bench[..], &["--peers"]].concat());
-    let has_curl = ["/usr/local/bin/curl", "/usr/bin/curl", "/bin/curl"].iter().any(|p| std::path::Path::new(p).exists());
+    let has_curl = ["/usr/local/bin/curl", "/usr/bin/curl", "/bin/curl"]
+        .iter()
+        .any(|p| std::path::Path::new(p).exists());
     if has_curl {
         assert!(beside > alone, "{beside} rows with peers, {alone} without");
     } else {

@@ -6,7 +6,9 @@ use forebay_types::ByteRange;
 use crate::harness::{World, lab, strict_lab};
 
 fn pattern(seed: u64, size: u64) -> Vec<u8> {
-    Content::pattern(seed, size).read(ByteRange::new(0, size)).to_vec()
+    Content::pattern(seed, size)
+        .read(ByteRange::new(0, size))
+        .to_vec()
 }
 
 fn stored(lab: &Lab, key: &str) -> Vec<u8> {
@@ -41,7 +43,10 @@ fn a_large_file_is_an_upload_in_parts() {
     assert!(stored(&lab, "large") == bytes);
     assert_eq!(answer["url"], "s3://box/large");
     assert_eq!(answer["bytes"], 40 * MIB + 7);
-    assert_eq!(answer["etag"], lab.objects().get("box", "large").unwrap().etag.as_str());
+    assert_eq!(
+        answer["etag"],
+        lab.objects().get("box", "large").unwrap().etag.as_str()
+    );
     assert!(answer["seconds"].as_f64().unwrap() > 0.0);
     // Five parts of 8 MiB and a crumb; begin and end.
     assert_eq!((lab.counts().puts, lab.counts().other), (6, 2));
@@ -99,7 +104,9 @@ fn no_clobber_replaces_nothing() {
         let refused = world.run(&["put", "--no-clobber", "f", "s3://box/taken"]);
         refused.fails(1, &["s3://box/taken exists already", "leave out --no-clobber"]);
         assert_eq!(stored(&lab, "taken"), b"old");
-        world.run(&["put", "--no-clobber", "f", &format!("s3://box/free-{size}")]).ok();
+        world
+            .run(&["put", "--no-clobber", "f", &format!("s3://box/free-{size}")])
+            .ok();
         assert!(stored(&lab, &format!("free-{size}")) == pattern(5, size));
     }
     world.run(&["put", "f", "s3://box/taken"]).ok();
@@ -113,7 +120,9 @@ fn no_clobber_of_local_files() {
     world.write("f", "new");
     world.write("taken", "old");
     let taken = world.path("taken");
-    world.run(&["put", "--no-clobber", "f", taken.to_str().unwrap()]).fails(1, &["exists already"]);
+    world
+        .run(&["put", "--no-clobber", "f", taken.to_str().unwrap()])
+        .fails(1, &["exists already"]);
     assert_eq!(std::fs::read(taken).unwrap(), b"old");
 }
 
@@ -122,14 +131,27 @@ fn a_store_that_cannot_create_only_is_asked_first() {
     let lab = lab();
     let world = World::with(&lab);
     world.write("f", "new");
-    let refuse = || Rule::new(FaultKind::Status { code: 501, retry_after: None }).op(Op::Put).times(1);
+    let refuse = || {
+        Rule::new(FaultKind::Status {
+            code: 501,
+            retry_after: None,
+        })
+        .op(Op::Put)
+        .times(1)
+    };
     lab.faults().add(refuse());
     let outcome = world.run(&["put", "--no-clobber", "f", "s3://box/k"]);
     outcome.ok();
-    assert!(outcome.stderr.contains("cannot create only"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("cannot create only"),
+        "{}",
+        outcome.stderr
+    );
     assert_eq!(stored(&lab, "k"), b"new");
     lab.faults().add(refuse());
-    world.run(&["put", "--no-clobber", "f", "s3://box/k"]).fails(1, &["exists already"]);
+    world
+        .run(&["put", "--no-clobber", "f", "s3://box/k"])
+        .fails(1, &["exists already"]);
 }
 
 #[test]
@@ -137,7 +159,14 @@ fn a_failed_upload_leaves_no_parts() {
     let lab = strict_lab();
     let world = World::with(&lab);
     world.write("f", pattern(6, 40 * MIB));
-    lab.faults().add(Rule::new(FaultKind::Status { code: 403, retry_after: None }).op(Op::Put).skip_first(2));
+    lab.faults().add(
+        Rule::new(FaultKind::Status {
+            code: 403,
+            retry_after: None,
+        })
+        .op(Op::Put)
+        .skip_first(2),
+    );
     world.run(&["put", "f", "s3://box/k"]).fails(4, &["s3://box/k"]);
     assert!(lab.objects().uploads("box").is_empty());
     assert!(lab.objects().get("box", "k").is_none());
@@ -149,7 +178,15 @@ fn a_passing_failure_is_nothing() {
     let world = World::with(&lab);
     let bytes = pattern(7, 40 * MIB);
     world.write("f", &bytes);
-    lab.faults().add(Rule::new(FaultKind::Status { code: 503, retry_after: None }).op(Op::Put).skip_first(1).times(2));
+    lab.faults().add(
+        Rule::new(FaultKind::Status {
+            code: 503,
+            retry_after: None,
+        })
+        .op(Op::Put)
+        .skip_first(1)
+        .times(2),
+    );
     world.run(&["put", "f", "s3://box/k"]).ok();
     assert!(stored(&lab, "k") == bytes);
 }
@@ -157,7 +194,11 @@ fn a_passing_failure_is_nothing() {
 #[test]
 fn memory_bounds_the_parts_under_way() {
     let lab = crate::harness::builder()
-        .profile(forebay_testkit::Profile::of("slow", std::time::Duration::from_millis(30), Some(40_000_000)))
+        .profile(forebay_testkit::Profile::of(
+            "slow",
+            std::time::Duration::from_millis(30),
+            Some(40_000_000),
+        ))
         .start()
         .unwrap();
     for (budget, at_most) in [("8MiB", 1), ("256MiB", 4)] {

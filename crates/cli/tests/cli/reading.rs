@@ -58,10 +58,19 @@ fn ranges_count_both_ends() {
     ] {
         let expected = &bytes[expected];
         let url = "s3://box/dir/big.bin";
-        assert!(world.run(&["cat", url, "--range", range]).stdout == expected, "cat {range}");
-        assert!(world.run(&["get", url, "-", "--range", range]).stdout == expected, "get - {range}");
+        assert!(
+            world.run(&["cat", url, "--range", range]).stdout == expected,
+            "cat {range}"
+        );
+        assert!(
+            world.run(&["get", url, "-", "--range", range]).stdout == expected,
+            "get - {range}"
+        );
         world.run(&["get", url, "piece", "--range", range]).ok();
-        assert!(std::fs::read(world.path("piece")).unwrap() == expected, "get {range}");
+        assert!(
+            std::fs::read(world.path("piece")).unwrap() == expected,
+            "get {range}"
+        );
     }
 }
 
@@ -69,7 +78,10 @@ fn ranges_count_both_ends() {
 fn a_closed_pipe_is_the_reader_s_choice() {
     let (lab, bytes) = lab_with_big();
     let world = World::with(&lab);
-    for args in [["cat", "s3://box/dir/big.bin"].as_slice(), &["get", "s3://box/dir/big.bin", "-"]] {
+    for args in [
+        ["cat", "s3://box/dir/big.bin"].as_slice(),
+        &["get", "s3://box/dir/big.bin", "-"],
+    ] {
         let mut child = world.spawn(args);
         let mut stdout = child.stdout.take().unwrap();
         let mut first = [0; 10];
@@ -78,7 +90,11 @@ fn a_closed_pipe_is_the_reader_s_choice() {
         drop(stdout);
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0));
-        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.stderr.is_empty(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 
@@ -120,7 +136,9 @@ fn no_clobber_keeps_what_is_there() {
     lab.objects().put("box", "k", "new");
     let world = World::with(&lab);
     world.write("k", "old");
-    world.run(&["get", "s3://box/k", "--no-clobber"]).fails(1, &["k exists", "leave out --no-clobber"]);
+    world
+        .run(&["get", "s3://box/k", "--no-clobber"])
+        .fails(1, &["k exists", "leave out --no-clobber"]);
     assert_eq!(std::fs::read(world.path("k")).unwrap(), b"old");
     world.run(&["get", "s3://box/k"]).ok();
     assert_eq!(std::fs::read(world.path("k")).unwrap(), b"new");
@@ -147,6 +165,8 @@ fn nothing_is_written_outside_of_the_destination() {
     std::fs::create_dir(world.path("here")).unwrap();
     std::fs::create_dir(world.path("outside")).unwrap();
     std::os::unix::fs::symlink("../outside", world.path("here/link")).unwrap();
-    world.run(&["get", "s3://box/d/", "here"]).fails(4, &["outside of the destination"]);
+    world
+        .run(&["get", "s3://box/d/", "here"])
+        .fails(4, &["outside of the destination"]);
     assert!(crate::harness::names_in(&world.path("outside")).is_empty());
 }

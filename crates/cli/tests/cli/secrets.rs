@@ -30,7 +30,9 @@ fn the_credentials_of_s3() {
     for world in [
         World::with(&lab),
         World::with(&lab).set("RUST_LOG", "trace"),
-        World::with(&lab).set("AWS_SESSION_TOKEN", TOKEN).set("RUST_LOG", "debug"),
+        World::with(&lab)
+            .set("AWS_SESSION_TOKEN", TOKEN)
+            .set("RUST_LOG", "debug"),
     ] {
         world.write("f", "x");
         for args in [
@@ -55,7 +57,9 @@ fn the_credentials_of_s3() {
 fn a_secret_that_s3_refuses() {
     let lab = strict_lab();
     lab.objects().put("box", "k", "x");
-    let world = World::with(&lab).set("AWS_ACCESS_KEY_ID", "nobody").set("RUST_LOG", "trace");
+    let world = World::with(&lab)
+        .set("AWS_ACCESS_KEY_ID", "nobody")
+        .set("RUST_LOG", "trace");
     says_no_secret(&world, &["cat", "s3://box/k"]);
     says_no_secret(&world, &["stat", "s3://box/k"]);
 }
@@ -75,15 +79,29 @@ fn passwords_and_signatures_in_urls() {
         says_no_secret(&world, &["put", "/etc/hostname", &url]);
     }
     // Not understood, not reachable.
-    says_no_secret(&world, &["cat", &format!("http://user:{PASSWORD}@ho st/?X-Amz-Signature={SIGNATURE}")]);
-    says_no_secret(&world, &["cat", &format!("http://user:{PASSWORD}@127.0.0.1:1/?X-Amz-Signature={SIGNATURE}")]);
+    says_no_secret(
+        &world,
+        &[
+            "cat",
+            &format!("http://user:{PASSWORD}@ho st/?X-Amz-Signature={SIGNATURE}"),
+        ],
+    );
+    says_no_secret(
+        &world,
+        &[
+            "cat",
+            &format!("http://user:{PASSWORD}@127.0.0.1:1/?X-Amz-Signature={SIGNATURE}"),
+        ],
+    );
     let unknown = format!("httpx://user:{PASSWORD}@host/?X-Amz-Signature={SIGNATURE}");
     says_no_secret(&world, &["cat", &unknown]);
 }
 
 #[test]
 fn config_show_names_what_is_set_and_no_more() {
-    let world = World::new().set("AWS_SECRET_ACCESS_KEY", SECRET).set("AZURE_STORAGE_ACCOUNT_KEY", TOKEN);
+    let world = World::new()
+        .set("AWS_SECRET_ACCESS_KEY", SECRET)
+        .set("AZURE_STORAGE_ACCOUNT_KEY", TOKEN);
     let answer = world.run(&["config", "show", "--json"]).json();
     assert_eq!(answer["cloud"]["aws_secret_access_key"], "<set>");
     assert_eq!(answer["cloud"]["azure_storage_account_key"], "<set>");

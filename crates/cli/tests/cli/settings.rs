@@ -7,7 +7,11 @@ use crate::harness::{World, builder, lab};
 const SIZE: u64 = 40 << 20;
 
 fn lab_with_big() -> Lab {
-    let lab = builder().profile(forebay_testkit::Profile::of("slow", std::time::Duration::from_millis(20), Some(90_000_000)));
+    let lab = builder().profile(forebay_testkit::Profile::of(
+        "slow",
+        std::time::Duration::from_millis(20),
+        Some(90_000_000),
+    ));
     let lab = lab.start().unwrap();
     lab.objects().put("box", "big", Content::pattern(1, SIZE));
     lab
@@ -17,7 +21,12 @@ fn lab_with_big() -> Lab {
 fn download(lab: &Lab, world: &World) -> Counts {
     lab.reset_counts();
     let outcome = world.run(&["get", "s3://box/big", "-"]);
-    assert_eq!((outcome.code, outcome.stdout.len() as u64), (Some(0), SIZE), "{}", outcome.stderr);
+    assert_eq!(
+        (outcome.code, outcome.stdout.len() as u64),
+        (Some(0), SIZE),
+        "{}",
+        outcome.stderr
+    );
     lab.counts()
 }
 
@@ -30,7 +39,10 @@ fn the_range_settings() {
     assert!(with("FOREBAY_RANGE_CHUNK_SIZE", "2MiB").gets >= 14);
     assert_eq!(with("FOREBAY_RANGE_MIN_SPLIT_SIZE", "100MiB").gets, 1);
     assert_eq!(with("FOREBAY_RANGE_ENABLE_RANGE_ENGINE", "false").gets, 1);
-    assert_eq!(with("FOREBAY_RANGE_MAX_CONNECTIONS", "1").max_concurrent_requests, 1);
+    assert_eq!(
+        with("FOREBAY_RANGE_MAX_CONNECTIONS", "1").max_concurrent_requests,
+        1
+    );
     assert!(usual.max_concurrent_requests > 1);
 }
 
@@ -39,7 +51,9 @@ fn file_environment_and_their_order() {
     let lab = lab_with_big();
     let file = "[range]\nenable_range_engine = false\n";
     assert_eq!(download(&lab, &World::with(&lab).settings(file)).gets, 1);
-    let overridden = World::with(&lab).settings(file).set("FOREBAY_RANGE_ENABLE_RANGE_ENGINE", "true");
+    let overridden = World::with(&lab)
+        .settings(file)
+        .set("FOREBAY_RANGE_ENABLE_RANGE_ENGINE", "true");
     assert_eq!(download(&lab, &overridden).gets, 5);
     // A file that is named takes the place of the usual one.
     let world = World::with(&lab).settings(file);
@@ -74,7 +88,10 @@ fn files_that_cannot_be_used() {
     world.write("broken.toml", "[range\n");
     run("broken.toml").fails(2, &["broken.toml, line 1", "not TOML"]);
     world.write("key.toml", "[range]\nchunksize = 1\n");
-    run("key.toml").fails(2, &["key.toml", "no key 'chunksize'", "did you mean 'chunk_size'?"]);
+    run("key.toml").fails(
+        2,
+        &["key.toml", "no key 'chunksize'", "did you mean 'chunk_size'?"],
+    );
     world.write("table.toml", "[rang]\nx = 1\n");
     run("table.toml").fails(2, &["table.toml", "[rang]", "did you mean [range]?"]);
     world.write("later.toml", "[readahead]\nwindow = \"1MiB\"\n");
@@ -87,24 +104,41 @@ fn files_that_cannot_be_used() {
 #[test]
 fn variables_that_are_none() {
     let world = World::new().set("FOREBAY_RANGE_HEGDE", "true");
-    world.run(&["config", "show"]).fails(2, &["FOREBAY_RANGE_HEGDE", "did you mean FOREBAY_RANGE_HEDGE?"]);
+    world
+        .run(&["config", "show"])
+        .fails(2, &["FOREBAY_RANGE_HEGDE", "did you mean FOREBAY_RANGE_HEDGE?"]);
     let world = World::new().set("FOREBAY_RANGE_HEDGE", "perhaps");
-    world.run(&["config", "show"]).fails(2, &["FOREBAY_RANGE_HEDGE", "true or false"]);
+    world
+        .run(&["config", "show"])
+        .fails(2, &["FOREBAY_RANGE_HEDGE", "true or false"]);
 }
 
 #[test]
 fn config_show_is_a_settings_file() {
-    let world = World::new().settings("[range]\nmax_retries = 3\n").set("FOREBAY_HTTP_IDLE_TIMEOUT", "1500ms");
+    let world = World::new()
+        .settings("[range]\nmax_retries = 3\n")
+        .set("FOREBAY_HTTP_IDLE_TIMEOUT", "1500ms");
     let shown = world.run(&["config", "show"]);
     let text = shown.ok();
-    assert!(text.contains("forebay.toml") && text.contains("# FOREBAY_HTTP_IDLE_TIMEOUT"), "{text}");
+    assert!(
+        text.contains("forebay.toml") && text.contains("# FOREBAY_HTTP_IDLE_TIMEOUT"),
+        "{text}"
+    );
     let other = World::new();
     other.write("all.toml", text);
-    let again = other.run(&["config", "show", "--config", "all.toml", "--json"]).json();
+    let again = other
+        .run(&["config", "show", "--config", "all.toml", "--json"])
+        .json();
     let first = world.run(&["config", "show", "--json"]).json();
     for (name, setting) in first["settings"].as_object().unwrap() {
         assert_eq!(setting["value"], again["settings"][name]["value"], "{name}");
-        assert!(again["settings"][name]["origin"].as_str().unwrap().ends_with("all.toml"), "{name}");
+        assert!(
+            again["settings"][name]["origin"]
+                .as_str()
+                .unwrap()
+                .ends_with("all.toml"),
+            "{name}"
+        );
     }
     assert_eq!(first["settings"]["range.max_retries"]["value"], "3");
     assert_eq!(first["settings"]["http.idle_timeout"]["value"], "1500ms");

@@ -9,7 +9,7 @@ use forebay_range::{Discard, FileSink, RangeEngineConfig, Target};
 use forebay_source::{Location, Opener, Source, SourceOptions};
 use forebay_testkit::raw::{RawClient, Sink};
 use forebay_types::{ByteRange, Clock, ErrorKind, RangeSpec, SystemClock};
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::cases::{Case, FIRST_BYTES, RANDOM_READ, RANDOM_READERS, RANDOM_READS_EACH};
 use super::server::{BIG, BUCKET, small_key};
 use crate::exit::{CliError, Result};
+use crate::parallel;
 use crate::session::Session;
 
 /// Who reads.
@@ -182,41 +183,34 @@ async fn ours(session: &Session, spec: &Spec, reader: Reader, clock: &SystemCloc
             latencies.push(clock.now() - begun);
         }
         Case::Random => {
-            latencies = stream::iter(random_ranges(spec.size).chunks(RANDOM_READS_EACH).map(<[_]>::to_vec))
-                .map(|ranges| {
-                    let target = target.clone();
-                    async move {
-                        let mut took = Vec::new();
-                        for range in ranges {
-                            let begun = clock.now();
-                            engine.read(target.clone(), RangeSpec::Bounded(range)).await?;
-                            took.push(clock.now() - begun);
-                        }
-                        Ok::<_, CliError>(took)
+            let readers = random_ranges(spec.size).chunks(RANDOM_READS_EACH).map(<[_]>::to_vec).collect::<Vec<_>>();
+            let jobs = stream::iter(readers).map(|ranges| {
+                let (target, engine, clock) = (target.clone(), engine.clone(), *clock);
+                Ok(async move {
+                    let mut took = Vec::new();
+                    for range in ranges {
+                        let begun = clock.now();
+                        engine.read(target.clone(), RangeSpec::Bounded(range)).await?;
+                        took.push(clock.now() - begun);
                     }
+                    Ok(took)
                 })
-                .buffer_unordered(RANDOM_READERS)
-                .try_concat()
-                .await?;
+            });
+            parallel::for_each(jobs, RANDOM_READERS, |took| latencies.extend(took)).await?;
         }
         Case::Many => {
-            latencies = source
-                .store
-                .list(Some(&Path::from("small")))
-                .map_err(|e| CliError::store("small", &e))
-                .map(|meta| {
-                    let (source, config) = (&source, &config);
-                    async move {
-                        let meta: ObjectMeta = meta?;
-                        let target = Target::at(source, meta.location.clone(), config.clone()).known(&meta);
-                        let begun = clock.now();
-                        engine.read_to(target, RangeSpec::From(0), Arc::new(Discard)).await?;
-                        Ok::<_, CliError>(clock.now() - begun)
-                    }
+            let listing = source.store.list(Some(&Path::from("small")));
+            let jobs = listing.map(|meta| {
+                let meta: ObjectMeta = meta.map_err(|e| CliError::store("small", &e))?;
+                let target = Target::at(&source, meta.location.clone(), config.clone()).known(&meta);
+                let (engine, clock) = (engine.clone(), *clock);
+                Ok(async move {
+                    let begun = clock.now();
+                    engine.read_to(target, RangeSpec::From(0), Arc::new(Discard)).await?;
+                    Ok(clock.now() - begun)
                 })
-                .buffer_unordered(spec.connections)
-                .try_collect()
-                .await?;
+            });
+            parallel::for_each(jobs, spec.connections, |took| latencies.push(took)).await?;
         }
     }
     let stats = engine.stats();

@@ -2,14 +2,16 @@
 
 use std::path::{Component, Path as FilePath, PathBuf};
 
+use forebay_range::{RangeEngine, Target};
 use forebay_source::{Location, Source};
 use forebay_types::{ErrorKind, RangeSpec};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use object_store::ObjectMeta;
 
 use super::{Directory, Report};
 use crate::args::GetArgs;
 use crate::exit::{CliError, Result};
+use crate::parallel;
 use crate::progress;
 use crate::session::Session;
 
@@ -42,67 +44,71 @@ pub(crate) async fn get(
     let directory = Directory::create(dest)?;
     let bar = progress::items(session.output, 0, "objects");
     let at_a_time = (session.settings.range.max_connections as f64 * OBJECTS_PER_CONNECTION).ceil() as usize;
-    let (context, directory) = (&Context { session, location, source, args, bar: &bar }, &directory);
-    let totals = listing
-        .map_err(|e| listing_error(&e))
-        .map(|meta| async move {
-            context.bar.inc_length(1);
-            context.fetch(directory, meta?).await
-        })
-        .buffer_unordered(at_a_time)
-        .try_fold((0, 0, 0), |(objects, skipped, bytes), got| async move {
-            Ok(match got {
-                Some(len) => (objects + 1, skipped, bytes + len),
-                None => (objects, skipped + 1, bytes),
-            })
-        })
-        .await?;
+    let jobs = listing.map(|meta| {
+        let meta = meta.map_err(|e| listing_error(&e))?;
+        bar.inc_length(1);
+        let target = session.target_at(location.scheme(), source, meta.location.clone()).known(&meta);
+        Ok(One {
+            name: file_name(source, &meta)?,
+            target,
+            engine: session.engine.clone(),
+            directory: directory.clone(),
+            no_clobber: args.no_clobber,
+        }
+        .fetch())
+    });
+    let mut report = Report::new(&dest.to_string_lossy(), 0, 0);
+    parallel::for_each(jobs, at_a_time, |fetched| {
+        bar.inc(1);
+        match fetched {
+            Some(bytes) => {
+                report.objects += 1;
+                report.bytes += bytes;
+            }
+            None => report.skipped += 1,
+        }
+    })
+    .await?;
     bar.finish_and_clear();
-    let (objects, skipped, bytes) = totals;
-    let impossible = session.opener.transport().meter().skipped_keys();
-    let mut report = Report::new(&dest.to_string_lossy(), objects, bytes);
-    report.skipped = skipped + impossible;
+    report.skipped += session.opener.transport().meter().skipped_keys();
     Ok(report)
 }
 
-struct Context<'a> {
-    session: &'a Session,
-    location: &'a Location,
-    source: &'a Source,
-    args: &'a GetArgs,
-    bar: &'a indicatif::ProgressBar,
+/// One object of the tree, on its way into a file.
+struct One {
+    engine: RangeEngine,
+    target: Target,
+    directory: Directory,
+    name: PathBuf,
+    no_clobber: bool,
 }
 
-impl Context<'_> {
-    /// One object; `None` if a file of its name exists and is to stay.
-    async fn fetch(&self, directory: &Directory, meta: ObjectMeta) -> Result<Option<u64>> {
-        let name = self.file_name(&meta)?;
-        if self.args.no_clobber && directory.has(&name) {
-            self.bar.inc(1);
+impl One {
+    /// Tells its length; `None` if a file of its name exists and is to stay.
+    async fn fetch(self) -> Result<Option<u64>> {
+        if self.no_clobber && self.directory.has(&self.name) {
             return Ok(None);
         }
-        let target = self.session.target_at(self.location.scheme(), self.source, meta.location.clone()).known(&meta);
-        let opened = self.session.engine.open(target, RangeSpec::From(0)).await?;
+        let opened = self.engine.open(self.target, RangeSpec::From(0)).await?;
         let len = opened.range().len();
-        let staged = directory.stage(&name, len)?;
+        let staged = self.directory.stage(&self.name, len)?;
         opened.into_sink(staged.sink(indicatif::ProgressBar::hidden())).await?;
-        staged.finish(self.args.no_clobber)?;
-        self.bar.inc(1);
+        staged.finish(self.no_clobber)?;
         Ok(Some(len))
     }
+}
 
-    /// The object's name below the prefix, as a path that stays below the destination.
-    fn file_name(&self, meta: &ObjectMeta) -> Result<PathBuf> {
-        let key = meta.location.as_ref();
-        let below = key.strip_prefix(self.source.path.as_ref()).unwrap_or(key).trim_start_matches('/');
-        // The prefix itself is an object too.
-        let below = if below.is_empty() { meta.location.filename().unwrap_or_default() } else { below };
-        let path = PathBuf::from(below);
-        let plain = !below.is_empty() && path.components().all(|c| matches!(c, Component::Normal(_)));
-        if plain {
-            return Ok(path);
-        }
-        let key = forebay_types::printable(key);
-        Err(CliError::new(ErrorKind::Invalid, format!("the key '{key}' cannot be a path below the destination")))
+/// The object's name below the prefix, as a path that stays below the destination.
+fn file_name(source: &Source, meta: &ObjectMeta) -> Result<PathBuf> {
+    let key = meta.location.as_ref();
+    let below = key.strip_prefix(source.path.as_ref()).unwrap_or(key).trim_start_matches('/');
+    // The prefix itself is an object too.
+    let below = if below.is_empty() { meta.location.filename().unwrap_or_default() } else { below };
+    let path = PathBuf::from(below);
+    let plain = !below.is_empty() && path.components().all(|c| matches!(c, Component::Normal(_)));
+    if plain {
+        return Ok(path);
     }
+    let key = forebay_types::printable(key);
+    Err(CliError::new(ErrorKind::Invalid, format!("the key '{key}' cannot be a path below the destination")))
 }

@@ -1,0 +1,13 @@
+//! Sources against servers, through real sockets.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may panic like tests")]
+
+mod conformance;
+mod faults;
+mod listing;
+mod refusals;
+mod secrets;
+mod server;
+mod transport;
+mod web;
+mod world;
