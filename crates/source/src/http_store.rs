@@ -99,13 +99,26 @@ impl ObjectStore for HttpStore {
         let fail = |failure: Failure| failure.into_store_error(location.as_ref());
         if options.head {
             let head = request::Wanted::of(&options, http::Method::HEAD);
-            let answer = request::send(&self.transport, url.clone(), self.auth.as_ref(), &head).await.map_err(fail)?;
+            let send = |wanted| {
+                let url = url.clone();
+                async move { request::send(&self.transport, url, self.auth.as_ref(), &wanted).await }
+            };
             // A presigned URL is signed for GET alone, and some servers know no HEAD: one byte tells as much.
-            if !matches!(answer.status().as_u16(), 400 | 403 | 405 | 501) {
-                return response::head(location, &options, &answer).map_err(fail);
+            let refused = |status: u16| matches!(status, 400 | 403 | 405 | 501);
+            let mut answer = send(head).await;
+            if match &answer {
+                Ok(answer) => refused(answer.status().as_u16()),
+                Err(Failure::Status { status, .. }) => refused(*status),
+                Err(_) => false,
+            } {
+                answer = send(request::Wanted::first_byte(&options)).await;
             }
-            let probe = request::Wanted::first_byte(&options);
-            let answer = request::send(&self.transport, url, self.auth.as_ref(), &probe).await.map_err(fail)?;
+            if let Err(Failure::Status { status: 416, .. }) = answer {
+                // An object without a first byte is empty: its plain GET costs nothing.
+                let whole = GetOptions { head: false, ..options.clone() };
+                answer = send(request::Wanted::of(&whole, http::Method::GET)).await;
+            }
+            let answer = answer.map_err(fail)?;
             return response::head(location, &options, &answer).map_err(fail);
         }
         let wanted = request::Wanted::of(&options, http::Method::GET);

@@ -4,10 +4,11 @@ use std::fmt;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, Stream, StreamExt};
 use object_store::path::Path;
@@ -109,18 +110,28 @@ impl ObjectStore for Limit {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        let inner = self.inner.clone();
-        self.hold(move || inner.delete_stream(locations))
+        let (inner, budget) = (self.inner.clone(), self.budget.clone());
+        // The names may come from a listing, which needs permits itself: none is held while they are waited for.
+        locations
+            .chunks(DELETED_AT_ONCE)
+            .then(move |chunk| {
+                let (inner, budget) = (inner.clone(), budget.clone());
+                async move {
+                    let _permit = budget.acquire().await;
+                    let deleted: Vec<_> = inner.delete_stream(futures::stream::iter(chunk).boxed()).collect().await;
+                    futures::stream::iter(deleted)
+                }
+            })
+            .flatten()
+            .boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (inner, prefix) = (self.inner.clone(), prefix.cloned());
-        self.hold(move || inner.list(prefix.as_ref()))
+        Pages::new(self.inner.list(prefix), self.budget.clone()).boxed()
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (inner, prefix, offset) = (self.inner.clone(), prefix.cloned(), offset.clone());
-        self.hold(move || inner.list_with_offset(prefix.as_ref(), &offset))
+        Pages::new(self.inner.list_with_offset(prefix, offset), self.budget.clone()).boxed()
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -139,30 +150,52 @@ impl ObjectStore for Limit {
     }
 }
 
-impl Limit {
-    fn hold<T: Send + 'static>(
-        &self,
-        start: impl FnOnce() -> BoxStream<'static, Result<T>> + Send + 'static,
-    ) -> BoxStream<'static, Result<T>> {
-        let budget = self.budget.clone();
-        async move {
-            let permit = budget.acquire().await;
-            Held { stream: start(), permit: Some(permit) }
-        }
-        .into_stream()
-        .flatten()
-        .boxed()
-    }
-}
+/// Names handed to a store in one go: eight requests of S3's bulk deletion.
+const DELETED_AT_ONCE: usize = 8000;
 
-/// A stream with its permit, which goes back at the end of the stream, not when its reader lets go of it.
-struct Held<T> {
-    stream: BoxStream<'static, Result<T>>,
+/// A listing that holds a permit only while it waits for a page: who reads each object as it is listed must not wait
+/// for a permit that the listing sits on.
+struct Pages {
+    stream: BoxStream<'static, Result<ObjectMeta>>,
+    budget: ConnectionBudget,
+    waiting: Option<BoxFuture<'static, OwnedSemaphorePermit>>,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl<T> Stream for Held<T> {
-    type Item = Result<T>;
+impl Pages {
+    fn new(stream: BoxStream<'static, Result<ObjectMeta>>, budget: ConnectionBudget) -> Self {
+        Self { stream, budget, waiting: None, permit: None }
+    }
+}
+
+impl Stream for Pages {
+    type Item = Result<ObjectMeta>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.permit.is_none() {
+            let budget = &this.budget;
+            let waiting = this.waiting.get_or_insert_with(|| {
+                let budget = budget.clone();
+                async move { budget.acquire().await }.boxed()
+            });
+            this.permit = Some(ready!(waiting.as_mut().poll(cx)));
+            this.waiting = None;
+        }
+        let next = ready!(this.stream.as_mut().poll_next(cx));
+        this.permit = None;
+        Poll::Ready(next)
+    }
+}
+
+/// A body with its permit, which goes back at the end of the body, not when its reader lets go of it.
+struct Held {
+    stream: BoxStream<'static, Result<Bytes>>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Stream for Held {
+    type Item = Result<Bytes>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.stream.as_mut().poll_next(cx);

@@ -121,7 +121,7 @@ impl Opener {
                 let path = store.object_path();
                 Ok(self.source(Arc::new(store), path, location.is_prefix(), origin, Profile::REMOTE))
             }
-            Location::File(path) => self.open_file(location, path.clone()),
+            Location::File(path) => self.open_file(location, path),
         }
     }
 
@@ -206,18 +206,18 @@ impl Opener {
         Ok(self.source(store, path, location.is_prefix(), origin, Profile::REMOTE))
     }
 
-    fn open_file(&self, location: &Location, typed: PathBuf) -> Result<Source, OpenError> {
+    fn open_file(&self, location: &Location, typed: &std::path::Path) -> Result<Source, OpenError> {
         let local = |path: &std::path::Path| {
             let path = printable(&path.to_string_lossy()).into_owned();
             move |source| OpenError::Local { path, source }
         };
         // The path that the user names is followed wherever it leads; what lies below it is not (FileStore).
-        let (root, key) = match std::fs::canonicalize(&typed) {
+        let (root, key) = match std::fs::canonicalize(typed) {
             Ok(found) if found.is_dir() => (found, String::new()),
             Ok(found) => split_file(&found)?,
             // Not there: perhaps it is to be written. Its nearest directory that exists becomes the root.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing(&typed).map_err(local(&typed))?,
-            Err(error) => return Err(local(&typed)(error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing(typed).map_err(local(typed))?,
+            Err(error) => return Err(local(typed)(error)),
         };
         let name = |why: String| OpenError::Name {
             location: location.to_string(),

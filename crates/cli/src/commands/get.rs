@@ -88,7 +88,7 @@ async fn one(
     let len = opened.range().len();
     let staged = directory.stage(name, len)?;
     let bar = progress::bytes(session.output, len, &name.to_string_lossy());
-    opened.into_sink(staged.sink(bar.clone())).await?;
+    opened.into_sink(staged.sink(bar.clone())).await.map_err(|e| staged.explain(e))?;
     staged.finish(no_clobber)?;
     bar.finish_and_clear();
     Ok(len)

@@ -1,6 +1,7 @@
 //! The binary against servers that others wrote: nginx for http, moto for s3. `./test` installs both and names them in
 //! `FOREBAY_TEST_NGINX` and `FOREBAY_TEST_MOTO`; without these the tests say that they did not run.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 #![expect(clippy::disallowed_methods, reason = "the test command tells by the environment what it installed")]
 
 mod moto;

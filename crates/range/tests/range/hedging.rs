@@ -10,13 +10,13 @@ use crate::world::{Door, FORMS, KIB, MIB, WHOLE, World, bounded, small_parts, us
 
 const NEAR: Profile = Profile::of("near", Duration::from_millis(3), None);
 
-fn hedged(config: RangeEngineConfig) -> RangeEngineConfig {
-    RangeEngineConfig { hedge: true, stall_timeout: Duration::from_secs(10), ..config }
+fn hedged() -> RangeEngineConfig {
+    RangeEngineConfig { hedge: true, stall_timeout: Duration::from_secs(10), ..small_parts() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn late_answers_are_overtaken_by_a_second_request_on_another_connection() {
-    let world = World::at(NEAR, hedged(small_parts()));
+    let world = World::at(NEAR, hedged());
     let content = world.put("object", 1, 4 * MIB);
     let read = async |i: u64| {
         let start = (i * 7919 * 13) % (4 * MIB - 4 * KIB);
@@ -43,7 +43,7 @@ async fn late_answers_are_overtaken_by_a_second_request_on_another_connection() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hedge_saves_a_read_whose_first_connection_is_dead() {
-    let world = World::at(NEAR, hedged(small_parts()));
+    let world = World::at(NEAR, hedged());
     let content = world.put("object", 1, 64 * KIB);
     for form in FORMS {
         for _ in 0..40 {
@@ -62,7 +62,7 @@ async fn a_hedge_saves_a_read_whose_first_connection_is_dead() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_than_one_request_in_twenty_is_hedged_in_an_outage() {
-    let world = World::at(NEAR, hedged(small_parts()));
+    let world = World::at(NEAR, hedged());
     world.put("object", 1, 64 * KIB);
     for _ in 0..40 {
         within(world.take(Door::S3, FORMS[1], "object", WHOLE)).await.outcome.unwrap();
@@ -81,7 +81,7 @@ async fn no_more_than_one_request_in_twenty_is_hedged_in_an_outage() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bulk_reads_are_not_hedged() {
     // Every connection of the read is busy, so a second request would only take from the first.
-    let world = World::at(NEAR, hedged(RangeEngineConfig { max_concurrent_ranges: 4, ..usual() }));
+    let world = World::at(NEAR, RangeEngineConfig { hedge: true, max_concurrent_ranges: 4, ..usual() });
     world.put("object", 1, 200 * MIB);
     world.lab.faults().add(Rule::slow_tail(0.3, Duration::from_millis(50), 5));
     for _ in 0..2 {
@@ -97,8 +97,7 @@ async fn bulk_reads_are_not_hedged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_option_nothing_is_hedged() {
-    let world = World::at(NEAR, RangeEngineConfig { hedge: false, ..hedged(small_parts()) });
-    let world = World { config: Arc::new(RangeEngineConfig { hedge: false, ..(*world.config).clone() }), ..world };
+    let world = World::at(NEAR, RangeEngineConfig { hedge: false, ..hedged() });
     world.put("object", 1, 64 * KIB);
     for _ in 0..40 {
         within(world.take(Door::S3, FORMS[1], "object", WHOLE)).await.outcome.unwrap();

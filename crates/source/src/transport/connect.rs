@@ -50,7 +50,7 @@ impl Dialer {
             let tls = TlsConnector::from(config)
                 .connect(name, tcp)
                 .await
-                .map_err(|e| Failure::Tls { host: key.to_string(), why: e.to_string() })?;
+                .map_err(|e| handshake_failure(key, e))?;
             Stream::Tls(Box::new(tls))
         } else {
             Stream::Plain(tcp)
@@ -65,6 +65,16 @@ impl Dialer {
 
     fn tls_config(&self) -> Result<Arc<rustls::ClientConfig>, String> {
         self.tls.get_or_init(|| build_tls(self.options.extra_roots.as_deref()).map(Arc::new)).clone()
+    }
+}
+
+/// No trust, or only a connection that broke off in the middle: the next one may hold.
+fn handshake_failure(key: &Key, error: io::Error) -> Failure {
+    let host = key.to_string();
+    if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
+        Failure::Tls { host, why: error.to_string() }
+    } else {
+        Failure::Connect { host, source: error }
     }
 }
 

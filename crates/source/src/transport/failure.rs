@@ -147,6 +147,7 @@ impl Failure {
                 404 | 410 => ErrorKind::NotFound,
                 409 => ErrorKind::Conflict,
                 412 => ErrorKind::Changed,
+                501 | 505 => ErrorKind::Unsupported,
                 408 | 429 | 500..=599 => ErrorKind::Unavailable,
                 _ => ErrorKind::Invalid,
             },

@@ -15,13 +15,20 @@ use quick_xml::{Reader, Writer};
 use super::Failure;
 use super::meter::WireMeter;
 
-/// The elements that hold one key each, and the element inside that names it: S3 and GCS, then Azure.
-const ENTRIES: [(&[u8], &[u8]); 4] = [
-    (b"Contents", b"Key"),
-    (b"CommonPrefixes", b"Prefix"),
-    (b"Blob", b"Name"),
-    (b"BlobPrefix", b"Name"),
+/// S3 and GCS, then Azure.
+const ENTRIES: [Entry; 4] = [
+    Entry { element: b"Contents", key: b"Key", is_prefix: false },
+    Entry { element: b"CommonPrefixes", key: b"Prefix", is_prefix: true },
+    Entry { element: b"Blob", key: b"Name", is_prefix: false },
+    Entry { element: b"BlobPrefix", key: b"Name", is_prefix: true },
 ];
+
+/// An element that holds one key, and the element inside that names it.
+struct Entry {
+    element: &'static [u8],
+    key: &'static [u8],
+    is_prefix: bool,
+}
 
 /// Whether the answer to `request` is a page of keys.
 pub(super) fn is_list(request: &HttpRequest) -> bool {
@@ -37,7 +44,7 @@ pub(super) fn drop_impossible_keys(page: Bytes, meter: &WireMeter) -> Result<Byt
     let mut kept = Writer::new(Vec::with_capacity(page.len()));
     let mut dropped = 0_u64;
     // While inside an entry: its element, where it starts in `kept`, and its key as far as read.
-    let mut entry: Option<(&(&[u8], &[u8]), usize)> = None;
+    let mut entry: Option<(&Entry, usize)> = None;
     let mut key: Option<String> = None;
     let mut in_key = false;
     loop {
@@ -46,12 +53,12 @@ pub(super) fn drop_impossible_keys(page: Bytes, meter: &WireMeter) -> Result<Byt
         match &event {
             Event::Eof => break,
             Event::Start(element) if entry.is_none() => {
-                if let Some(kind) = ENTRIES.iter().find(|(name, _)| *name == element.name().as_ref()) {
+                if let Some(kind) = ENTRIES.iter().find(|e| e.element == element.name().as_ref()) {
                     entry = Some((kind, kept.get_ref().len()));
                 }
             }
             Event::Start(element) => {
-                in_key = entry.is_some_and(|(kind, _)| kind.1 == element.name().as_ref()) && key.is_none();
+                in_key = entry.is_some_and(|(kind, _)| kind.key == element.name().as_ref()) && key.is_none();
                 if in_key {
                     key = Some(String::new());
                 }
@@ -75,13 +82,12 @@ pub(super) fn drop_impossible_keys(page: Bytes, meter: &WireMeter) -> Result<Byt
             Event::End(element) => {
                 in_key = false;
                 if let Some((kind, start)) = entry
-                    && kind.0 == element.name().as_ref()
+                    && kind.element == element.name().as_ref()
                 {
                     let name = key.take().unwrap_or_default();
-                    let is_prefix = kind.0 != b"Contents" && kind.0 != b"Blob";
-                    if !can_hold(&name, is_prefix) {
+                    if !can_hold(&name, kind.is_prefix) {
                         drop_to = Some(start);
-                        if is_prefix || !name.ends_with('/') || Path::parse(&name).is_err() {
+                        if kind.is_prefix || !name.ends_with('/') || Path::parse(&name).is_err() {
                             meter.skipped_key(&printable(&name));
                         }
                     }

@@ -82,8 +82,17 @@ impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let is_list = list_guard::is_list(&request);
         let response = send_repeating(&self.transport, request).await.map_err(to_http_error)?;
+        // object_store keeps the status of a failed listing to itself, as text.
+        if is_list && !response.status().is_success() {
+            return Err(to_http_error(status_failure(response).await));
+        }
         let (parts, body) = response.into_parts();
-        if is_list && parts.status.is_success() {
+        if parts.status.is_client_error() {
+            // object_store reads it whole, however long it is. A body cut short still says what it is about.
+            let text = collect_start(body, MAX_ERROR_BODY_BYTES).await;
+            return Ok(HttpResponse::from_parts(parts, text.into()));
+        }
+        if is_list {
             let page = collect(body, MAX_LIST_PAGE_BYTES, "page of a listing").await.map_err(to_http_error)?;
             let page = list_guard::drop_impossible_keys(page, self.transport.meter()).map_err(to_http_error)?;
             return Ok(HttpResponse::from_parts(parts, page.into()));
@@ -101,11 +110,11 @@ pub(crate) async fn send_repeating(
     transport: &Transport,
     request: HttpRequest,
 ) -> Result<http::Response<Body>, Failure> {
-    let attempts = if is_repeatable(&request) { ATTEMPTS } else { 1 };
+    let repeat = Repeat::of(&request);
     let mut pause = FIRST_PAUSE;
-    for attempt in 1..attempts {
+    for attempt in 1..ATTEMPTS {
         match send_once(transport, request.clone()).await {
-            Err(failure) if failure.kind().is_transient() => {
+            Err(failure) if repeat.allows(&failure) => {
                 transport.meter().retried();
                 let wait = failure.retry_after().unwrap_or_else(|| jitter(pause));
                 tracing::debug!(%failure, ?wait, attempt, method = %request.method(), "request is repeated");
@@ -136,7 +145,7 @@ pub(crate) async fn status_failure(response: http::Response<Body>) -> Failure {
     let (parts, body) = response.into_parts();
     let retry_after = retry_after(&parts.headers);
     // An error document that does not arrive changes nothing about the status.
-    let text = collect(body, MAX_ERROR_BODY_BYTES, "error document").await.unwrap_or_default();
+    let text = collect_start(body, MAX_ERROR_BODY_BYTES).await;
     let text = String::from_utf8_lossy(&text);
     let element = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;
@@ -173,6 +182,20 @@ pub(crate) async fn collect(mut body: Body, limit: usize, what: &'static str) ->
     Ok(all.freeze())
 }
 
+/// The first `limit` bytes of a body, or as many as come.
+async fn collect_start(mut body: Body, limit: usize) -> Bytes {
+    let mut start = BytesMut::new();
+    while start.len() < limit
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        if let Ok(data) = frame.into_data() {
+            let room = limit - start.len();
+            start.extend_from_slice(&data[..data.len().min(room)]);
+        }
+    }
+    start.freeze()
+}
+
 /// Retry-After in both its forms (RFC 9110 §10.2.3), capped.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
@@ -188,18 +211,37 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-/// Whether sending the request twice means the same as sending it once.
-fn is_repeatable(request: &HttpRequest) -> bool {
-    if request.extensions().get::<EngineRead>().is_some() {
-        return false;
-    }
-    match *request.method() {
-        Method::GET | Method::HEAD | Method::DELETE => true,
-        // A conditional PUT that was carried out, its answer lost, would fail the second time.
-        Method::PUT => {
-            !request.headers().contains_key(header::IF_NONE_MATCH) && !request.headers().contains_key(header::IF_MATCH)
+/// When a request may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeat {
+    /// The range engine does that.
+    Never,
+    /// If it certainly was not carried out.
+    IfRefused,
+    /// Twice means the same as once.
+    Always,
+}
+
+impl Repeat {
+    fn of(request: &HttpRequest) -> Self {
+        let conditional = [header::IF_NONE_MATCH, header::IF_MATCH].iter().any(|h| request.headers().contains_key(h));
+        match *request.method() {
+            _ if request.extensions().get::<EngineRead>().is_some() => Self::Never,
+            Method::GET | Method::HEAD | Method::DELETE => Self::Always,
+            // A conditional PUT that was carried out, its answer lost, would fail the second time.
+            Method::PUT if !conditional => Self::Always,
+            _ => Self::IfRefused,
         }
-        _ => false,
+    }
+
+    fn allows(self, failure: &Failure) -> bool {
+        let refused = failure.is_throttle()
+            || matches!(failure, Failure::Connect { .. } | Failure::ConnectTimeout { .. });
+        match self {
+            Self::Never => false,
+            Self::IfRefused => refused && failure.kind().is_transient(),
+            Self::Always => failure.kind().is_transient(),
+        }
     }
 }
 

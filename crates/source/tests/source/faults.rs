@@ -26,6 +26,7 @@ fn each_failure_means_one_thing_however_it_is_wrapped() {
         (status(416), ErrorKind::Invalid),
         (status(429), ErrorKind::Unavailable),
         (status(500), ErrorKind::Unavailable),
+        (status(501), ErrorKind::Unsupported),
         (status(503), ErrorKind::Unavailable),
         (Failure::BadUri { why: "x" }, ErrorKind::Invalid),
         (Failure::Connect { host: "h".into(), source: refused() }, ErrorKind::Unavailable),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use forebay_source::Opener;
-use forebay_testkit::{Content, Face, FaultKind, Op, RetryAfter, Rule};
+use forebay_testkit::{Content, Face, FaultKind, Op, Point, RetryAfter, Rule};
 use forebay_types::ErrorKind;
 use futures::{StreamExt, TryStreamExt};
 
@@ -36,7 +36,7 @@ async fn a_hundred_thousand_keys_stream_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_listing_that_is_dropped_gives_its_connection_back() {
+async fn a_listing_holds_no_connection_between_its_pages() {
     let lab = lab(Face::Fast);
     for n in 0..5000 {
         lab.objects().put("bucket", &format!("{n:06}"), Content::pattern(0, n));
@@ -44,6 +44,11 @@ async fn a_listing_that_is_dropped_gives_its_connection_back() {
     let opener = Opener::new(options(&lab));
     let mut keys = open(&opener, "s3://bucket/").store.list(None);
     within(keys.next()).await.unwrap().unwrap();
+    assert_eq!(opener.budget().in_use(), 0);
+    drop(keys);
+    lab.faults().add(Rule::new(FaultKind::Stall { at: Point::BeforeHeaders, resume: None }).op(Op::List));
+    let mut keys = open(&opener, "s3://bucket/").store.list(None);
+    assert!(tokio::time::timeout(Duration::from_millis(50), keys.next()).await.is_err());
     assert_eq!(opener.budget().in_use(), 1);
     drop(keys);
     assert_eq!(opener.budget().in_use(), 0);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
-use forebay_range::{FileSink, RangeSink};
+use forebay_range::{FileSink, RangeError, RangeSink};
 use forebay_types::{ByteSize, ErrorKind, printable};
 use indicatif::ProgressBar;
 
@@ -37,14 +37,14 @@ impl Directory {
     /// Opens a directory that exists.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority())
-            .map_err(|e| local_error(path, "open the directory", &e))?;
+            .map_err(|e| CliError::local(path, "open the directory", &e))?;
         Ok(Self { dir: Arc::new(dir), path: path.to_owned() })
     }
 
     /// Opens a directory, made if need be.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         Dir::create_ambient_dir_all(path, ambient_authority())
-            .map_err(|e| local_error(path, "make the directory", &e))?;
+            .map_err(|e| CliError::local(path, "make the directory", &e))?;
         Self::open(path)
     }
 
@@ -72,10 +72,7 @@ impl Directory {
 
     /// A temporary file beside the place that `name` will have, with room for `len` bytes.
     pub(crate) fn stage(&self, name: &Path, len: u64) -> Result<Staged> {
-        let fail = |action: &'static str| {
-            let path = self.path.join(name);
-            move |e: io::Error| local_error(&path, action, &e)
-        };
+        let fail = |action: &'static str| move |e: io::Error| self.failed(name, action, &e);
         if let Some(parent) = name.parent().filter(|p| !p.as_os_str().is_empty()) {
             self.dir.create_dir_all(parent).map_err(fail("make the directory of"))?;
         }
@@ -88,6 +85,20 @@ impl Directory {
             Staged { directory: self.clone(), temporary, name: name.to_owned(), file: Arc::new(file), done: false };
         staged.check_room(len)?;
         Ok(staged)
+    }
+}
+
+impl Directory {
+    /// The error of a name in it: a link that leads out of the directory shows as all sorts of errors.
+    fn failed(&self, name: &Path, action: &str, error: &io::Error) -> CliError {
+        let is_link = |above: &Path| self.dir.symlink_metadata(above).is_ok_and(|m| m.is_symlink());
+        let leads_out = name.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+        if leads_out.into_iter().any(|above| is_link(above) && self.dir.metadata(above).is_err()) {
+            let message = format!("{} would be written outside of the destination", self.shown(name));
+            return CliError::new(ErrorKind::Denied, message)
+                .hint("a symbolic link in the destination leads out of it");
+        }
+        CliError::local(&self.path.join(name), action, error)
     }
 }
 
@@ -123,6 +134,14 @@ impl Staged {
         Arc::new(Watched { sink: FileSink::shared(self.file.clone()), bar })
     }
 
+    /// What a failed read means, with the file's name if it was the file that failed.
+    pub(crate) fn explain(&self, error: RangeError) -> CliError {
+        match error {
+            RangeError::Sink { source } => self.directory.failed(&self.name, "write", &source),
+            other => other.into(),
+        }
+    }
+
     /// Gives the file its name: all of it is there.
     pub(crate) fn finish(mut self, no_clobber: bool) -> Result<()> {
         let dir = &self.directory.dir;
@@ -135,7 +154,7 @@ impl Staged {
         self.done = outcome.is_ok();
         outcome.map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => exists(&self.directory.shown(&self.name)),
-            _ => local_error(&self.directory.path.join(&self.name), "write", &e),
+            _ => self.directory.failed(&self.name, "write", &e),
         })
     }
 }
@@ -168,14 +187,4 @@ impl RangeSink for Watched {
 
 fn exists(shown: &str) -> CliError {
     CliError::new(ErrorKind::Conflict, format!("{shown} exists")).hint("leave out --no-clobber to replace it")
-}
-
-fn local_error(path: &Path, action: &str, error: &io::Error) -> CliError {
-    // cap-std says it this way when a name would lead out of the directory.
-    if error.raw_os_error() == Some(rustix::io::Errno::XDEV.raw_os_error()) || error.to_string().contains("led to a path outside") {
-        let shown = path.to_string_lossy();
-        return CliError::new(ErrorKind::Denied, format!("{} would be written outside of the destination", printable(&shown)))
-            .hint("a symbolic link in the destination leads out of it");
-    }
-    CliError::local(path, action, error)
 }

@@ -92,7 +92,8 @@ impl One {
         let opened = self.engine.open(self.target, RangeSpec::From(0)).await?;
         let len = opened.range().len();
         let staged = self.directory.stage(&self.name, len)?;
-        opened.into_sink(staged.sink(indicatif::ProgressBar::hidden())).await?;
+        let sink = staged.sink(indicatif::ProgressBar::hidden());
+        opened.into_sink(sink).await.map_err(|e| staged.explain(e))?;
         staged.finish(self.no_clobber)?;
         Ok(Some(len))
     }

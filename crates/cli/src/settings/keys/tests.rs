@@ -150,3 +150,11 @@ fn the_floor_of_connections_stays_below_the_ceiling() {
         GateOptions { max: 1, min: 1 }
     );
 }
+
+#[test]
+fn every_key_is_documented() {
+    let page = include_str!("../../../../../docs/configuration.md");
+    for key in KEYS {
+        assert!(page.contains(&format!("| `{}` |", key.name)), "{} is not in docs/configuration.md", key.name);
+    }
+}
