@@ -141,24 +141,17 @@ pub(crate) struct ManArgs {
 pub(crate) enum BenchCommand {
     /// Reading: sequential, random, many objects; beside a raw client and other tools
     Read(BenchReadArgs),
-    /// One measured run in a process of its own
+    /// One measured run in a process of its own; orders come on standard input
     #[command(hide = true)]
-    Worker(SpecArg),
-    /// The lab server in a process of its own
+    Worker,
+    /// The lab server in a process of its own; orders come on standard input
     #[command(hide = true)]
-    Serve(SpecArg),
-}
-
-/// Orders from a `forebay bench` to its helper processes.
-#[derive(Debug, Args)]
-pub(crate) struct SpecArg {
-    /// JSON
-    pub(crate) spec: String,
+    Serve,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchReadArgs {
-    /// Measure on this object instead of the lab's
+    /// Measure on this object; or say --lab
     #[arg(required_unless_present = "lab", conflicts_with = "lab")]
     pub(crate) url: Option<String>,
     /// Serve made-up objects from the built-in lab server
@@ -203,7 +196,11 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
     Cli::try_parse().map_err(|error| {
         // Help that cannot be printed because nobody reads it is not an error.
         let _ = error.print();
-        if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS }
+        if error.use_stderr() {
+            ExitCode::from(2)
+        } else {
+            ExitCode::SUCCESS
+        }
     })
 }
 

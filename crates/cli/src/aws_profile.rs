@@ -32,15 +32,24 @@ pub(crate) fn fill(cloud: &mut BTreeMap<String, String>, env: &Env) -> Result<()
     };
     let asked = env.cloud.get("aws_profile").filter(|name| !name.is_empty());
     let profile = asked.map_or("default", String::as_str);
-    let credentials = section(file("aws_shared_credentials_file", "credentials"), &[profile.to_owned()]);
+    let credentials = section(
+        file("aws_shared_credentials_file", "credentials"),
+        &[profile.to_owned()],
+    );
     let config_names = [format!("profile {profile}"), profile.to_owned()];
     // In the config file `[NAME]` without «profile» is only right for the default.
-    let config_names = if profile == "default" { &config_names[..] } else { &config_names[..1] };
+    let config_names = if profile == "default" {
+        &config_names[..]
+    } else {
+        &config_names[..1]
+    };
     let config = section(file("aws_config_file", "config"), config_names);
     if credentials.is_none() && config.is_none() && asked.is_some() {
         let shown = printable(profile);
-        return Err(CliError::usage(format!("AWS_PROFILE names the profile '{shown}', which is in no file of ~/.aws"))
-            .hint("see `aws configure list-profiles`, or unset AWS_PROFILE"));
+        return Err(CliError::usage(format!(
+            "AWS_PROFILE names the profile '{shown}', which is in no file of ~/.aws"
+        ))
+        .hint("see `aws configure list-profiles`, or unset AWS_PROFILE"));
     }
     let mut found = config.unwrap_or_default();
     found.extend(credentials.unwrap_or_default());
@@ -49,7 +58,8 @@ pub(crate) fn fill(cloud: &mut BTreeMap<String, String>, env: &Env) -> Result<()
     for (name, setting) in KEYS {
         let is_key = name.starts_with("aws_");
         // AWS_DEFAULT_REGION is a region too.
-        let taken = cloud.contains_key(setting) || (setting == "aws_region" && cloud.contains_key("aws_default_region"));
+        let taken = cloud.contains_key(setting)
+            || (setting == "aws_region" && cloud.contains_key("aws_default_region"));
         if let Some(value) = found.remove(name)
             && !taken
             && !(is_key && own_keys)
@@ -60,7 +70,11 @@ pub(crate) fn fill(cloud: &mut BTreeMap<String, String>, env: &Env) -> Result<()
     if asked.is_some() && !cloud.contains_key("aws_access_key_id") {
         for unsupported in ["credential_process", "sso_session", "sso_start_url", "role_arn"] {
             if found.contains_key(unsupported) {
-                tracing::warn!(profile, unsupported, "this way to credentials is not supported; export them with `aws configure export-credentials --format env`");
+                tracing::warn!(
+                    profile,
+                    unsupported,
+                    "this way to credentials is not supported; export them with `aws configure export-credentials --format env`"
+                );
             }
         }
     }
@@ -74,7 +88,11 @@ fn section(path: Option<PathBuf>, names: &[String]) -> Option<BTreeMap<String, S
     let mut inside = false;
     for line in text.lines() {
         let line = line.trim_end();
-        if let Some(name) = line.strip_prefix('[').and_then(|l| l.split_once(']')).map(|(name, _)| name.trim()) {
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|l| l.split_once(']'))
+            .map(|(name, _)| name.trim())
+        {
             inside = names.iter().any(|n| n == name);
             if inside {
                 values.get_or_insert_with(BTreeMap::new);
@@ -119,8 +137,15 @@ mod tests {
             "[default]\nregion = eu-west-1\ns3 =\n  endpoint_url = nested\n[profile work]\nregion=us-east-2\nendpoint_url=https://s3.example\n",
         )
         .unwrap();
-        let cloud: BTreeMap<String, String> = env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let env = Env { cloud: cloud.clone(), home: Some(home.path().to_owned()), ..Env::default() };
+        let cloud: BTreeMap<String, String> = env
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+            .collect();
+        let env = Env {
+            cloud: cloud.clone(),
+            home: Some(home.path().to_owned()),
+            ..Env::default()
+        };
         let mut cloud = cloud;
         fill(&mut cloud, &env)?;
         Ok(cloud)
@@ -138,7 +163,10 @@ mod tests {
     #[test]
     fn a_named_profile_is_taken_and_a_wrong_name_is_said() {
         let cloud = filled(&[("aws_profile", "work")]).unwrap();
-        assert_eq!((cloud["aws_access_key_id"].as_str(), cloud["aws_region"].as_str()), ("W", "us-east-2"));
+        assert_eq!(
+            (cloud["aws_access_key_id"].as_str(), cloud["aws_region"].as_str()),
+            ("W", "us-east-2")
+        );
         assert_eq!(cloud["aws_endpoint_url"], "https://s3.example");
         let error = filled(&[("aws_profile", "wrok")]).unwrap_err();
         assert!(error.to_string().contains("wrok"), "{error}");

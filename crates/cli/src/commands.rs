@@ -23,7 +23,10 @@ use crate::telemetry;
 pub(crate) fn run(cli: Cli) -> Result<()> {
     let env = Env::read();
     telemetry::init_logging(cli.global.verbose, cli.global.quiet, env.log.as_deref());
-    let output = Output { json: cli.global.json, quiet: cli.global.quiet };
+    let output = Output {
+        json: cli.global.json,
+        quiet: cli.global.quiet,
+    };
     // Those that need no settings come first: they must work with a broken settings file.
     match &cli.command {
         Command::Completions(args) => return completions::print(args, output),
@@ -40,8 +43,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Put(args) => put::run(&session, &args),
         Command::Stat(args) => stat::run(&session, &args),
         Command::Bench(BenchCommand::Read(args)) => bench::read(&session, &args),
-        Command::Bench(BenchCommand::Worker(args)) => bench::worker(&session, &args),
-        Command::Bench(BenchCommand::Serve(args)) => bench::serve(&args),
+        Command::Bench(BenchCommand::Worker) => bench::worker(&session),
+        Command::Bench(BenchCommand::Serve) => bench::serve(),
         Command::Doctor => doctor::run(&session, &env),
         Command::Config(ConfigCommand::Show) => config::show(&session),
         Command::Completions(_) | Command::Man(_) => Ok(()),

@@ -20,15 +20,23 @@ pub(crate) struct Env {
 
 impl Env {
     /// Reads it. Variables that are not UTF-8 are left out: nothing of ours can have such a value.
-    #[expect(clippy::disallowed_methods, reason = "this is the place that the rule points to")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the place that the rule points to"
+    )]
     pub(crate) fn read() -> Self {
         let mut env = Self::default();
         for (name, value) in std::env::vars_os() {
-            let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else { continue };
+            let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) else {
+                continue;
+            };
             let lower = name.to_ascii_lowercase();
             if let Some(setting) = lower.strip_prefix("forebay_") {
                 env.settings.insert(setting.to_owned(), value);
-            } else if ["aws_", "google_", "azure_"].iter().any(|prefix| lower.starts_with(prefix)) {
+            } else if ["aws_", "google_", "azure_"]
+                .iter()
+                .any(|prefix| lower.starts_with(prefix))
+            {
                 env.cloud.insert(lower, value);
             } else if name == "RUST_LOG" {
                 env.log = Some(value);

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use forebay_range::RangeError;
-use forebay_source::{Fault, LocationError, OpenError};
+use forebay_source::{Fault, LocationError, OpenError, xml_element};
 use forebay_types::{ErrorKind, printable};
 
 /// An error on its way to the user.
@@ -21,7 +21,11 @@ pub(crate) type Result<T> = std::result::Result<T, CliError>;
 
 impl CliError {
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None }
+        Self {
+            kind,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     pub(crate) fn usage(message: impl Into<String>) -> Self {
@@ -31,12 +35,23 @@ impl CliError {
     /// A failure of a local file, with its name.
     pub(crate) fn local(path: &std::path::Path, action: &str, error: &io::Error) -> Self {
         let path = path.to_string_lossy();
-        Self::new(error.kind().into(), format!("cannot {action} {}: {error}", printable(&path)))
+        let local = Self::new(
+            error.kind().into(),
+            format!("cannot {action} {}: {error}", printable(&path)),
+        );
+        match local.kind {
+            // The usual help speaks of a store's credentials.
+            ErrorKind::Denied => local.hint("check who owns it and what its permissions are"),
+            _ => local,
+        }
     }
 
     /// A failure of a store, with the object's name.
     pub(crate) fn store(name: &str, error: &object_store::Error) -> Self {
-        Self::new(Fault::of(error).kind, format!("{}: {}", printable(name), store_text(error)))
+        Self::new(
+            Fault::of(error).kind,
+            format!("{}: {}", printable(name), store_text(error)),
+        )
     }
 
     #[must_use]
@@ -74,7 +89,10 @@ impl CliError {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::closed_pipe();
         }
-        Self::new(error.kind().into(), format!("cannot write to standard output: {error}"))
+        Self::new(
+            error.kind().into(),
+            format!("cannot write to standard output: {error}"),
+        )
     }
 }
 
@@ -141,11 +159,7 @@ impl fmt::Display for CliError {
 /// What a store's error says, without the layers that only repeat it and without walls of XML.
 pub(crate) fn store_text(error: &object_store::Error) -> String {
     let text = innermost(error);
-    let element = |name: &str| {
-        let (_, rest) = text.split_once(&format!("<{name}>"))?;
-        Some(rest.split_once("</")?.0.to_owned())
-    };
-    let text = match (element("Code"), element("Message")) {
+    let text = match (xml_element(&text, "Code"), xml_element(&text, "Message")) {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         (Some(code), None) => code,
         _ => text,
@@ -181,9 +195,20 @@ impl From<RangeError> for CliError {
     fn from(error: RangeError) -> Self {
         let kind = error.kind();
         match &error {
-            RangeError::Store { object, source, retries } => {
-                let after = if *retries > 0 { format!(" (after {retries} retries)") } else { String::new() };
-                Self::new(kind, format!("{}: {}{after}", printable(object), store_text(source)))
+            RangeError::Store {
+                object,
+                source,
+                retries,
+            } => {
+                let after = if *retries > 0 {
+                    format!(" (after {retries} retries)")
+                } else {
+                    String::new()
+                };
+                Self::new(
+                    kind,
+                    format!("{}: {}{after}", printable(object), store_text(source)),
+                )
             }
             RangeError::Sink { source } if source.kind() == io::ErrorKind::BrokenPipe => Self::closed_pipe(),
             _ => Self::new(kind, error.to_string()),
@@ -212,7 +237,10 @@ mod tests {
     #[test]
     fn xml_is_boiled_down() {
         let xml = "<?xml?><Error><Code>AccessDenied</Code><Message>No \x1b[31m</Message></Error>";
-        let error = object_store::Error::Generic { store: "S3", source: xml.into() };
+        let error = object_store::Error::Generic {
+            store: "S3",
+            source: xml.into(),
+        };
         assert_eq!(store_text(&error), "AccessDenied: No \\u{1b}[31m");
     }
 }

@@ -67,7 +67,13 @@ mod tests {
     #[tokio::test]
     async fn the_first_error_ends_it() {
         let jobs = stream::iter(0..100).map(|i| {
-            Ok(async move { if i == 50 { Err(CliError::usage("fifty")) } else { Ok(()) } })
+            Ok(async move {
+                if i == 50 {
+                    Err(CliError::usage("fifty"))
+                } else {
+                    Ok(())
+                }
+            })
         });
         let error = for_each(jobs, 4, |()| ()).await.unwrap_err();
         assert!(error.to_string().contains("fifty"));

@@ -14,7 +14,12 @@ pub(crate) fn bytes(output: Output, total: u64, what: &str) -> ProgressBar {
 
 /// A bar of things.
 pub(crate) fn items(output: Output, total: u64, what: &str) -> ProgressBar {
-    bar(output, total, what, "{msg} {bar:30} {pos}/{len}  {per_sec}  {eta} left")
+    bar(
+        output,
+        total,
+        what,
+        "{msg} {bar:30} {pos}/{len}  {per_sec}  {eta} left",
+    )
 }
 
 fn bar(output: Output, total: u64, what: &str, style: &str) -> ProgressBar {
@@ -22,7 +27,8 @@ fn bar(output: Output, total: u64, what: &str, style: &str) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-    let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10)).with_style(style);
+    let bar =
+        ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr_with_hz(10)).with_style(style);
     bar.set_message(forebay_types::printable(what).into_owned());
     bar.enable_steady_tick(Duration::from_millis(200));
     bar

@@ -29,9 +29,18 @@ impl Session {
             memory_budget: settings.range.memory_budget.bytes(),
             gate: settings.gate_options(),
         };
-        let engine =
-            RangeEngine::with_options(RangeEngineConfig::default(), options, Arc::new(SystemClock::new()));
-        Self { settings, opener, engine, output, config_flag }
+        let engine = RangeEngine::with_options(
+            RangeEngineConfig::default(),
+            options,
+            Arc::new(SystemClock::new()),
+        );
+        Self {
+            settings,
+            opener,
+            engine,
+            output,
+            config_flag,
+        }
     }
 
     /// Opens a URL as typed.
@@ -77,7 +86,9 @@ impl Session {
 /// SIGINT or SIGTERM.
 pub(crate) async fn interrupted() {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}

@@ -145,7 +145,10 @@ impl Settings {
     /// # Errors
     /// A file that cannot be read or understood, an unknown key, a value that makes no sense: each with the place.
     pub(crate) fn load(env: &Env, global: &Global) -> Result<Self> {
-        let mut settings = Self { cloud: env.cloud.clone(), ..Self::default() };
+        let mut settings = Self {
+            cloud: env.cloud.clone(),
+            ..Self::default()
+        };
         file::apply(&mut settings, env, global)?;
         keys::apply_env(&mut settings, env)?;
         aws_profile::fill(&mut settings.cloud, env)?;
@@ -159,7 +162,9 @@ impl Settings {
 
     /// The settings file that would be read, and whether it was there.
     pub(crate) fn settings_file(&self) -> Option<(&Path, bool)> {
-        self.settings_file.as_ref().map(|(path, found)| (path.as_path(), *found))
+        self.settings_file
+            .as_ref()
+            .map(|(path, found)| (path.as_path(), *found))
     }
 
     /// The names of the cloud clients' settings that are set. Their values are never shown.
@@ -175,7 +180,11 @@ impl Settings {
                 idle_timeout: self.http.idle_timeout,
                 read_buffer: usize::try_from(self.http.read_buffer.bytes()).unwrap_or(usize::MAX),
                 // What the other tools of a machine trust, ours should.
-                extra_roots: self.http.ca_file.clone().or_else(|| Some(self.cloud.get("aws_ca_bundle")?.into())),
+                extra_roots: self
+                    .http
+                    .ca_file
+                    .clone()
+                    .or_else(|| Some(self.cloud.get("aws_ca_bundle")?.into())),
                 ..TransportOptions::default()
             },
             sync_writes: self.file.sync_writes,
@@ -184,7 +193,10 @@ impl Settings {
     }
 
     pub(crate) fn gate_options(&self) -> GateOptions {
-        GateOptions { max: self.range.max_connections, min: self.range.min_connections }
+        GateOptions {
+            max: self.range.max_connections,
+            min: self.range.min_connections,
+        }
     }
 
     /// How objects of a kind of source are read.
@@ -212,7 +224,11 @@ impl Settings {
         RangeEngineConfig {
             chunk_size: range.chunk_size.map_or(base.chunk_size, ByteSize::bytes),
             max_concurrent_ranges: range.max_concurrent_ranges.unwrap_or(base.max_concurrent_ranges),
-            min_split_size: if range.enable_range_engine { min_split } else { u64::MAX },
+            min_split_size: if range.enable_range_engine {
+                min_split
+            } else {
+                u64::MAX
+            },
             hedge: range.hedge,
             ask_early: range.ask_early,
             ..base

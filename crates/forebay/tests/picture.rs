@@ -20,12 +20,19 @@ fn metadata() -> serde_json::Value {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     serde_json::from_slice(&output.stdout).expect("cargo metadata is JSON")
 }
 
 fn ours(package: &str) -> Option<String> {
-    package.strip_prefix("forebay-").map(str::to_owned).or((package == "forebay").then(|| package.to_owned()))
+    package
+        .strip_prefix("forebay-")
+        .map(str::to_owned)
+        .or((package == "forebay").then(|| package.to_owned()))
 }
 
 fn arrows(kinds: &[Option<&str>]) -> BTreeMap<String, Vec<String>> {

@@ -34,7 +34,9 @@ fn loopback(c: &mut Criterion) {
     ] {
         options.cloud.insert(name.to_owned(), value.to_owned());
     }
-    let source = Opener::new(options).open(&"s3://bucket/object".parse().unwrap()).unwrap();
+    let source = Opener::new(options)
+        .open(&"s3://bucket/object".parse().unwrap())
+        .unwrap();
     let config = RangeEngineConfig {
         chunk_size: PART,
         min_split_size: PART,
@@ -51,12 +53,26 @@ fn loopback(c: &mut Criterion) {
     group.bench_function("raw client, new connections each time", |b| {
         b.to_async(&runtime).iter(async || {
             let client = RawClient::default();
-            client.fetch(lab.addr(), "/bucket/object", SIZE, PART, CONNECTIONS, Sink::Discard).await.unwrap()
+            client
+                .fetch(
+                    lab.addr(),
+                    "/bucket/object",
+                    SIZE,
+                    PART,
+                    CONNECTIONS,
+                    Sink::Discard,
+                )
+                .await
+                .unwrap()
         });
     });
     group.bench_function("read_to, dropped", |b| {
-        b.to_async(&runtime)
-            .iter(async || engine.read_to(target.clone(), whole, Arc::new(Discard)).await.unwrap());
+        b.to_async(&runtime).iter(async || {
+            engine
+                .read_to(target.clone(), whole, Arc::new(Discard))
+                .await
+                .unwrap()
+        });
     });
     group.bench_function("stream, dropped", |b| {
         b.to_async(&runtime).iter(async || {
@@ -69,14 +85,16 @@ fn loopback(c: &mut Criterion) {
         });
     });
     group.bench_function("read into one buffer", |b| {
-        b.to_async(&runtime).iter(async || engine.read(target.clone(), whole).await.unwrap());
+        b.to_async(&runtime)
+            .iter(async || engine.read(target.clone(), whole).await.unwrap());
     });
     group.finish();
 
     let mut group = c.benchmark_group("small reads over loopback");
     group.bench_function("4 KiB, one after the other", |b| {
         let range = RangeSpec::Bounded(ByteRange::at(1 << 20, 4096));
-        b.to_async(&runtime).iter(async || engine.read(target.clone(), range).await.unwrap());
+        b.to_async(&runtime)
+            .iter(async || engine.read(target.clone(), range).await.unwrap());
     });
     group.finish();
 }
@@ -84,7 +102,11 @@ fn loopback(c: &mut Criterion) {
 fn decisions(c: &mut Criterion) {
     let config = RangeEngineConfig::default();
     c.bench_function("plan 10 GiB", |b| {
-        b.iter(|| parts(black_box(ByteRange::new(0, 10 << 30)), &config).map(ByteRange::len).max());
+        b.iter(|| {
+            parts(black_box(ByteRange::new(0, 10 << 30)), &config)
+                .map(ByteRange::len)
+                .max()
+        });
     });
     let clock = Arc::new(SystemClock::new());
     let gate = Gate::new(GateOptions::default(), clock);

@@ -19,9 +19,15 @@ pub struct Budget {
 impl Budget {
     /// A budget of `bytes`, rounded up to 4 KiB.
     pub fn new(bytes: u64) -> Self {
-        let most = u64::try_from(Semaphore::MAX_PERMITS).unwrap_or(u64::MAX).min(u64::from(u32::MAX));
+        let most = u64::try_from(Semaphore::MAX_PERMITS)
+            .unwrap_or(u64::MAX)
+            .min(u64::from(u32::MAX));
         let total_units = bytes.div_ceil(UNIT).clamp(1, most) as u32;
-        Self { units: Arc::new(Semaphore::new(total_units as usize)), total_units, overdrawn: Arc::default() }
+        Self {
+            units: Arc::new(Semaphore::new(total_units as usize)),
+            total_units,
+            overdrawn: Arc::default(),
+        }
     }
 
     /// The whole budget in bytes.
@@ -41,20 +47,44 @@ impl Budget {
     /// Dropping the future loses its place in the queue and nothing else.
     pub async fn reserve(&self, bytes: u64) -> Reservation {
         let units = self.units_for(bytes);
-        let permit = self.units.clone().acquire_many_owned(units).await.expect("the semaphore is never closed");
-        Reservation { permit: Some(permit), kept: 0, overdrawn: 0, budget: self.clone() }
+        let permit = self
+            .units
+            .clone()
+            .acquire_many_owned(units)
+            .await
+            .expect("the semaphore is never closed");
+        Reservation {
+            permit: Some(permit),
+            kept: 0,
+            overdrawn: 0,
+            budget: self.clone(),
+        }
     }
 
     /// `bytes` at once, or nothing.
     pub fn try_reserve(&self, bytes: u64) -> Option<Reservation> {
-        let permit = self.units.clone().try_acquire_many_owned(self.units_for(bytes)).ok()?;
-        Some(Reservation { permit: Some(permit), kept: 0, overdrawn: 0, budget: self.clone() })
+        let permit = self
+            .units
+            .clone()
+            .try_acquire_many_owned(self.units_for(bytes))
+            .ok()?;
+        Some(Reservation {
+            permit: Some(permit),
+            kept: 0,
+            overdrawn: 0,
+            budget: self.clone(),
+        })
     }
 
     /// `bytes` above the budget, for a reader that could not go on otherwise.
     pub fn overdraw(&self, bytes: u64) -> Reservation {
         self.overdrawn.fetch_add(bytes, Relaxed);
-        Reservation { permit: None, kept: 0, overdrawn: bytes, budget: self.clone() }
+        Reservation {
+            permit: None,
+            kept: 0,
+            overdrawn: bytes,
+            budget: self.clone(),
+        }
     }
 
     fn units_for(&self, bytes: u64) -> u32 {

@@ -37,7 +37,9 @@ impl Opened {
     /// Dropping the future ends all its requests.
     pub async fn into_bytes(mut self) -> Result<(Bytes, RangeStats), RangeError> {
         let len = usize::try_from(self.range().len()).unwrap_or(usize::MAX);
-        let too_large = || RangeError::Sink { source: io::ErrorKind::OutOfMemory.into() };
+        let too_large = || RangeError::Sink {
+            source: io::ErrorKind::OutOfMemory.into(),
+        };
         let state = self.state().clone();
         let mut room = Vec::new();
         room.try_reserve_exact(len).map_err(|_| too_large())?;
@@ -47,12 +49,27 @@ impl Opened {
             room.reserve(len);
         }
         let pieces = match self.single() {
-            Some(job) => vec![job.run(Piece { start: 0, room, held: None }).await?],
+            Some(job) => vec![
+                job.run(Piece {
+                    start: 0,
+                    room,
+                    held: None,
+                })
+                .await?,
+            ],
             None => {
                 let cut = |part: forebay_types::ByteRange, held| {
-                    let after = room.split_off(usize::try_from(part.len()).unwrap_or(usize::MAX).min(room.capacity()));
+                    let after = room.split_off(
+                        usize::try_from(part.len())
+                            .unwrap_or(usize::MAX)
+                            .min(room.capacity()),
+                    );
                     let piece = std::mem::replace(&mut room, after);
-                    Piece { start: part.start(), room: piece, held: Some(held) }
+                    Piece {
+                        start: part.start(),
+                        room: piece,
+                        held: Some(held),
+                    }
                 };
                 let (mut pieces, _) = self.run(cut).await?;
                 pieces.sort_unstable_by_key(|piece| piece.start);

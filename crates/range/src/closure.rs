@@ -14,8 +14,8 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -44,13 +44,19 @@ impl RangeEngine {
         F: Fn(u64, u64) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Bytes>> + Send + 'static,
     {
-        let store = Closure { call: Box::new(move |offset, len| get_range(offset, len).boxed()), size };
+        let store = Closure {
+            call: Box::new(move |offset, len| get_range(offset, len).boxed()),
+            size,
+        };
         let target = Target {
             store: Arc::new(store),
             path: Path::ROOT,
             name: "download".into(),
             config: self.shared.config.clone(),
-            known: Some(Known { size, version: Version::Unknown }),
+            known: Some(Known {
+                size,
+                version: Version::Unknown,
+            }),
             intent: Intent::Demand,
         };
         let read = pin!(self.read(target, RangeSpec::From(0)));
@@ -83,7 +89,9 @@ impl fmt::Display for Closure {
 }
 
 fn refuse<T>() -> Result<T> {
-    Err(Error::NotSupported { source: "a function can only be read".into() })
+    Err(Error::NotSupported {
+        source: "a function can only be read".into(),
+    })
 }
 
 #[async_trait]
@@ -106,7 +114,13 @@ impl ObjectStore for Closure {
             version: None,
         };
         let payload = GetResultPayload::Stream(futures::stream::once(async { Ok(bytes) }).boxed());
-        Ok(GetResult { payload, meta, range, attributes: Default::default(), extensions: Default::default() })
+        Ok(GetResult {
+            payload,
+            meta,
+            range,
+            attributes: Default::default(),
+            extensions: Default::default(),
+        })
     }
 
     async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {

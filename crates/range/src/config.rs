@@ -35,7 +35,11 @@ impl RangeEngineConfig {
         Self {
             chunk_size: profile.chunk_size,
             max_concurrent_ranges: profile.max_concurrent_ranges,
-            min_split_size: if profile.split { profile.min_split_size } else { u64::MAX },
+            min_split_size: if profile.split {
+                profile.min_split_size
+            } else {
+                u64::MAX
+            },
             stall_timeout: Duration::from_secs(10),
             max_retries: 6,
             retry_pause: Duration::from_millis(100),
@@ -79,7 +83,10 @@ impl FileSystemConfig {
         if self.enable_range_engine {
             self.range_engine.clone()
         } else {
-            RangeEngineConfig { min_split_size: u64::MAX, ..self.range_engine.clone() }
+            RangeEngineConfig {
+                min_split_size: u64::MAX,
+                ..self.range_engine.clone()
+            }
         }
     }
 }

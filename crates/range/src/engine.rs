@@ -29,7 +29,10 @@ pub struct EngineOptions {
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { memory_budget: ByteSize::mib(256).bytes(), gate: GateOptions::default() }
+        Self {
+            memory_budget: ByteSize::mib(256).bytes(),
+            gate: GateOptions::default(),
+        }
     }
 }
 

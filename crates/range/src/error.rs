@@ -30,7 +30,9 @@ pub enum RangeError {
         retries: u32,
     },
     /// The object is no longer the one that was begun.
-    #[error("{object} changed while it was read: it was {expected}, now it is {got}; start again to read the new version")]
+    #[error(
+        "{object} changed while it was read: it was {expected}, now it is {got}; start again to read the new version"
+    )]
     Changed {
         /// Which object.
         object: String,

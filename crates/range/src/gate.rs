@@ -51,10 +51,21 @@ impl Gate {
     /// A gate, wide open.
     pub fn new(options: GateOptions, clock: Arc<dyn Clock>) -> Self {
         let max = options.max.max(1);
-        let options = GateOptions { max, min: options.min.clamp(1, max) };
-        let state =
-            State { limit: options.max as f64, in_flight: 0, last_cut: None, queues: Default::default() };
-        Self { state: Arc::new(Mutex::new(state)), options, clock }
+        let options = GateOptions {
+            max,
+            min: options.min.clamp(1, max),
+        };
+        let state = State {
+            limit: options.max as f64,
+            in_flight: 0,
+            last_cut: None,
+            queues: Default::default(),
+        };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            options,
+            clock,
+        }
     }
 
     /// Waits for a turn.
@@ -73,7 +84,8 @@ impl Gate {
             state.queues[queue].push_back(sender);
             turn
         };
-        turn.await.expect("a waiter is dropped only with the gate, which the caller holds")
+        turn.await
+            .expect("a waiter is dropped only with the gate, which the caller holds")
     }
 
     /// A turn now or not at all: if nobody waits and the limit is not reached.
@@ -107,7 +119,10 @@ impl Gate {
     pub fn throttled(&self) {
         let now = self.clock.now();
         let mut state = self.lock();
-        if state.last_cut.is_none_or(|cut| now.saturating_sub(cut) >= BETWEEN_CUTS) {
+        if state
+            .last_cut
+            .is_none_or(|cut| now.saturating_sub(cut) >= BETWEEN_CUTS)
+        {
             state.last_cut = Some(now);
             state.limit = (state.limit * CUT).max(self.options.min as f64);
             let limit = state.limit as usize;
@@ -139,7 +154,9 @@ impl Gate {
                 if !state.has_room() {
                     return;
                 }
-                let Some(sender) = state.queues.iter_mut().find_map(VecDeque::pop_front) else { return };
+                let Some(sender) = state.queues.iter_mut().find_map(VecDeque::pop_front) else {
+                    return;
+                };
                 if sender.is_closed() {
                     continue;
                 }
@@ -184,7 +201,10 @@ mod tests {
 
     fn gate(max: usize, min: usize) -> (Gate, ManualClock) {
         let clock = ManualClock::default();
-        (Gate::new(GateOptions { max, min }, Arc::new(clock.clone())), clock)
+        (
+            Gate::new(GateOptions { max, min }, Arc::new(clock.clone())),
+            clock,
+        )
     }
 
     #[tokio::test]

@@ -34,7 +34,9 @@ impl Answer {
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answer").field("range", &self.range).finish_non_exhaustive()
+        f.debug_struct("Answer")
+            .field("range", &self.range)
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,7 +56,10 @@ pub(crate) struct Retries {
 
 impl Retries {
     pub(crate) fn new() -> Self {
-        Self { in_a_row: 0, total: 0 }
+        Self {
+            in_a_row: 0,
+            total: 0,
+        }
     }
 
     /// New bytes came: the next failure is a new one.
@@ -71,9 +76,12 @@ impl Retries {
         let fault = match &failed {
             Failed::Final(_) => None,
             Failed::Store(error) => Some(Fault::of(error)).filter(|fault| fault.kind.is_transient()),
-            Failed::Stalled => {
-                Some(Fault { kind: ErrorKind::TimedOut, retry_after: None, throttled: false, status: None })
-            }
+            Failed::Stalled => Some(Fault {
+                kind: ErrorKind::TimedOut,
+                retry_after: None,
+                throttled: false,
+                status: None,
+            }),
         };
         if fault.as_ref().is_some_and(|f| f.throttled) {
             state.count(|c| &c.throttles, 1);
@@ -82,8 +90,13 @@ impl Retries {
         let Some(fault) = fault.filter(|_| self.in_a_row < config.max_retries) else {
             return Err(self.give_up(state, failed));
         };
-        let doubled = config.retry_pause.saturating_mul(1 << self.in_a_row.min(16)).min(MAX_PAUSE);
-        let pause = fault.retry_after.unwrap_or_else(|| doubled.mul_f64(0.5 + fastrand::f64() / 2.0));
+        let doubled = config
+            .retry_pause
+            .saturating_mul(1 << self.in_a_row.min(16))
+            .min(MAX_PAUSE);
+        let pause = fault
+            .retry_after
+            .unwrap_or_else(|| doubled.mul_f64(0.5 + fastrand::f64() / 2.0));
         self.in_a_row += 1;
         self.total += 1;
         state.count(|c| &c.retries, 1);
@@ -105,19 +118,37 @@ impl Retries {
             Failed::Final(error) => error,
             Failed::Stalled => {
                 let after = state.target.config.stall_timeout;
-                RangeError::Stalled { object, after, retries: self.total }
+                RangeError::Stalled {
+                    object,
+                    after,
+                    retries: self.total,
+                }
             }
             Failed::Store(source) if Fault::of(&source).kind == ErrorKind::Changed => {
-                let expected = state.begun().map_or_else(|| "another version".to_owned(), ToString::to_string);
-                RangeError::Changed { object, expected, got: "another version".to_owned() }
+                let expected = state
+                    .begun()
+                    .map_or_else(|| "another version".to_owned(), ToString::to_string);
+                RangeError::Changed {
+                    object,
+                    expected,
+                    got: "another version".to_owned(),
+                }
             }
-            Failed::Store(source) => RangeError::Store { object, source, retries: self.total },
+            Failed::Store(source) => RangeError::Store {
+                object,
+                source,
+                retries: self.total,
+            },
         }
     }
 }
 
 /// The first request of a read, until it succeeds or is given up: begins the version.
-pub(crate) async fn first(state: &Arc<ReadState>, ask: GetRange, spec: RangeSpec) -> Result<Answer, RangeError> {
+pub(crate) async fn first(
+    state: &Arc<ReadState>,
+    ask: GetRange,
+    spec: RangeSpec,
+) -> Result<Answer, RangeError> {
     let mut retries = Retries::new();
     let mut ask = Some(ask);
     loop {
@@ -138,10 +169,20 @@ pub(crate) async fn first(state: &Arc<ReadState>, ask: GetRange, spec: RangeSpec
             let size = size_of(state).await?;
             let object = state.target.name.to_string();
             match spec.resolve(size) {
-                None => return Err(RangeError::OutOfRange { object, range: spec, size }),
+                None => {
+                    return Err(RangeError::OutOfRange {
+                        object,
+                        range: spec,
+                        size,
+                    });
+                }
                 Some(_) if Fault::of(error).status == Some(416) => {
                     let (expected, got) = ("shorter than the range".to_owned(), format!("{size} bytes long"));
-                    return Err(RangeError::Changed { object, expected, got });
+                    return Err(RangeError::Changed {
+                        object,
+                        expected,
+                        got,
+                    });
                 }
                 Some(_) => {}
             }
@@ -158,10 +199,17 @@ fn is_unsatisfiable(error: &object_store::Error) -> bool {
 }
 
 async fn size_of(state: &ReadState) -> Result<u64, RangeError> {
-    let options = GetOptions { head: true, ..GetOptions::default() };
+    let options = GetOptions {
+        head: true,
+        ..GetOptions::default()
+    };
     match state.target.store.get_opts(&state.target.path, options).await {
         Ok(result) => Ok(result.meta.size),
-        Err(source) => Err(RangeError::Store { object: state.target.name.to_string(), source, retries: 0 }),
+        Err(source) => Err(RangeError::Store {
+            object: state.target.name.to_string(),
+            source,
+            retries: 0,
+        }),
     }
 }
 
@@ -179,7 +227,13 @@ pub(crate) async fn send(
     state.insist(&result.meta).map_err(Failed::Final)?;
     let (meta, range) = (result.meta.clone(), ByteRange::from(result.range.clone()));
     let result_extensions = result.extensions.clone();
-    Ok(Answer { meta, range, result_extensions, body: result.into_stream().boxed(), turn })
+    Ok(Answer {
+        meta,
+        range,
+        result_extensions,
+        body: result.into_stream().boxed(),
+        turn,
+    })
 }
 
 /// The answer to a request or to its double.
@@ -244,8 +298,16 @@ async fn request(
     if fresh {
         extensions.insert(FreshConnection);
     }
-    let if_match = state.begun().and_then(|known| known.version.if_match()).map(str::to_owned);
-    let options = GetOptions { range: ask, if_match, extensions, ..GetOptions::default() };
+    let if_match = state
+        .begun()
+        .and_then(|known| known.version.if_match())
+        .map(str::to_owned);
+    let options = GetOptions {
+        range: ask,
+        if_match,
+        extensions,
+        ..GetOptions::default()
+    };
     let mut answer = state.target.store.get_opts(&state.target.path, options);
     loop {
         match tokio::time::timeout(state.target.config.stall_timeout, &mut answer).await {

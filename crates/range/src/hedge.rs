@@ -75,14 +75,22 @@ impl HedgePolicy {
     }
 
     fn recompute(&mut self, now: Duration) {
-        while self.seen.front().is_some_and(|(at, _)| now.saturating_sub(*at) > WINDOW) {
+        while self
+            .seen
+            .front()
+            .is_some_and(|(at, _)| now.saturating_sub(*at) > WINDOW)
+        {
             self.seen.pop_front();
         }
         self.fresh = 0;
         self.computed_at = now;
         let mut sorted: Vec<Duration> = self.seen.iter().map(|(_, took)| *took).collect();
         sorted.sort_unstable();
-        let at = |share: f64| sorted.get((sorted.len().saturating_sub(1) as f64 * share) as usize).copied();
+        let at = |share: f64| {
+            sorted
+                .get((sorted.len().saturating_sub(1) as f64 * share) as usize)
+                .copied()
+        };
         self.p50 = at(0.5);
         self.p95 = at(0.95).filter(|_| sorted.len() >= MIN_SAMPLES);
     }

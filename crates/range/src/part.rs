@@ -72,7 +72,8 @@ impl Job {
             let mut chunk = chunk;
             chunk.truncate(usize::try_from(self.part.end() - *at).unwrap_or(usize::MAX));
             let len = chunk.len() as u64;
-            out.chunk(*at - self.start, chunk).map_err(|source| Failed::Final(RangeError::Sink { source }))?;
+            out.chunk(*at - self.start, chunk)
+                .map_err(|source| Failed::Final(RangeError::Sink { source }))?;
             *at += len;
             self.state.count(|c| &c.downloaded, len);
             pace.took(len, self.part.end() - *at);
@@ -83,7 +84,10 @@ impl Job {
 
 /// Stores below us check lengths; one that does not must not make a short part look whole.
 fn short(part: &ByteRange, at: u64) -> Failed {
-    let failure = forebay_source::Failure::Length { expected: part.len(), got: at - part.start() };
+    let failure = forebay_source::Failure::Length {
+        expected: part.len(),
+        got: at - part.start(),
+    };
     Failed::Store(failure.into_store_error(""))
 }
 
@@ -101,10 +105,21 @@ struct Pace<'a> {
 impl<'a> Pace<'a> {
     fn new(state: &'a ReadState, turn: Turn) -> Self {
         let lead = match state.target.config.ask_early {
-            true => state.shared.hedge().median().filter(|lead| *lead >= MIN_LEAD).unwrap_or_default(),
+            true => state
+                .shared
+                .hedge()
+                .median()
+                .filter(|lead| *lead >= MIN_LEAD)
+                .unwrap_or_default(),
             false => Duration::ZERO,
         };
-        Self { state, turn: Some(turn), lead, begun: None, got: 0 }
+        Self {
+            state,
+            turn: Some(turn),
+            lead,
+            begun: None,
+            got: 0,
+        }
     }
 
     fn took(&mut self, len: u64, left: u64) {
@@ -120,7 +135,9 @@ impl<'a> Pace<'a> {
         self.got += len;
         let elapsed = now.saturating_sub(begun);
         // left / (got / elapsed) <= lead, once the rate is more than a guess
-        if elapsed >= self.lead && left as f64 * elapsed.as_secs_f64() <= self.got as f64 * self.lead.as_secs_f64() {
+        if elapsed >= self.lead
+            && left as f64 * elapsed.as_secs_f64() <= self.got as f64 * self.lead.as_secs_f64()
+        {
             self.turn = None;
         }
     }

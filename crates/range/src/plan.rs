@@ -25,7 +25,11 @@ pub fn parts(range: ByteRange, config: &RangeEngineConfig) -> impl Iterator<Item
         if rest.is_empty() {
             return None;
         }
-        let len = if whole || rest.len() < chunk.saturating_add(chunk / 2) { rest.len() } else { chunk };
+        let len = if whole || rest.len() < chunk.saturating_add(chunk / 2) {
+            rest.len()
+        } else {
+            chunk
+        };
         let (part, after) = rest.split_at(len);
         rest = after;
         Some(part)
@@ -38,12 +42,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn config(chunk_size: u64, min_split_size: u64) -> RangeEngineConfig {
-        RangeEngineConfig { chunk_size, min_split_size, ..RangeEngineConfig::default() }
+        RangeEngineConfig {
+            chunk_size,
+            min_split_size,
+            ..RangeEngineConfig::default()
+        }
     }
 
     #[test]
     fn crumbs_join_their_neighbour() {
-        let cut = |len| -> Vec<u64> { parts(ByteRange::new(0, len), &config(8, 12)).map(ByteRange::len).collect() };
+        let cut = |len| -> Vec<u64> {
+            parts(ByteRange::new(0, len), &config(8, 12))
+                .map(ByteRange::len)
+                .collect()
+        };
         for (len, expected) in [
             (0, vec![]),
             (1, vec![1]),

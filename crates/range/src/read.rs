@@ -80,7 +80,8 @@ impl ReadState {
     }
 
     pub(crate) fn stats(&self) -> RangeStats {
-        self.counters.snapshot(self.shared.clock.now().saturating_sub(self.started))
+        self.counters
+            .snapshot(self.shared.clock.now().saturating_sub(self.started))
     }
 
     /// The version that was begun, once an answer has told it.
@@ -103,9 +104,17 @@ impl ReadState {
     }
 
     pub(crate) async fn turn(&self) -> Turn {
-        let flow = self.flow.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let flow = self
+            .flow
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
         let gate = self.shared.gate.enter(self.target.intent).await;
-        Turn { _flow: flow, _gate: gate }
+        Turn {
+            _flow: flow,
+            _gate: gate,
+        }
     }
 
     /// Whether one more request would take nothing from the others: neither this read nor the engine sends as many as
@@ -138,7 +147,11 @@ impl ReadState {
 
     fn hold(self: &Arc<Self>, reservation: Reservation, bytes: u64) -> Held {
         self.held.fetch_add(bytes, Relaxed);
-        Held { reservation, bytes, state: self.clone() }
+        Held {
+            reservation,
+            bytes,
+            state: self.clone(),
+        }
     }
 
     fn give_back(&self, bytes: u64) {
@@ -172,8 +185,17 @@ pub struct Opened {
 }
 
 impl Opened {
-    pub(crate) async fn open(shared: Arc<Shared>, target: Target, spec: RangeSpec) -> Result<Self, RangeError> {
-        let flow = Arc::new(Semaphore::new(target.config.max_concurrent_ranges.clamp(1, Semaphore::MAX_PERMITS)));
+    pub(crate) async fn open(
+        shared: Arc<Shared>,
+        target: Target,
+        spec: RangeSpec,
+    ) -> Result<Self, RangeError> {
+        let flow = Arc::new(Semaphore::new(
+            target
+                .config
+                .max_concurrent_ranges
+                .clamp(1, Semaphore::MAX_PERMITS),
+        ));
         let begun = target.known.clone().map(OnceLock::from).unwrap_or_default();
         let state = Arc::new(ReadState {
             started: shared.clock.now(),
@@ -187,7 +209,12 @@ impl Opened {
         });
         if let Some(known) = state.begun() {
             let range = state.resolve(spec, known.size)?;
-            return Ok(Self { state, meta: None, range, first: None });
+            return Ok(Self {
+                state,
+                meta: None,
+                range,
+                first: None,
+            });
         }
         let ask = match spec {
             RangeSpec::Bounded(range) => {
@@ -195,9 +222,10 @@ impl Opened {
                 let range = ByteRange::at(range.start(), range.len().max(1));
                 asking(plan::first_part(range, &state.target.config))
             }
-            RangeSpec::From(start) => {
-                asking(plan::first_part(ByteRange::new(start, u64::MAX), &state.target.config))
-            }
+            RangeSpec::From(start) => asking(plan::first_part(
+                ByteRange::new(start, u64::MAX),
+                &state.target.config,
+            )),
             RangeSpec::Last(len) => GetRange::Suffix(len),
         };
         let first = head::first(&state, ask, spec).await?;
@@ -205,7 +233,12 @@ impl Opened {
         let range = state.resolve(spec, first.meta.size)?;
         // The plain GET for an object that seemed empty begins at byte 0, wherever the range does.
         let first = Some(first).filter(|first| first.range.start() == range.start());
-        Ok(Self { state, meta, range, first })
+        Ok(Self {
+            state,
+            meta,
+            range,
+            first,
+        })
     }
 
     /// What the first answer said of the object; `None` if it was known before and nothing was asked.
@@ -231,7 +264,10 @@ impl Opened {
                 // A long tail is one answer too, but only its first part is taken from it.
                 let cut = || plan::first_part(first.range.intersect(self.range), config);
                 let range = if first.is_whole() { self.range } else { cut() };
-                (Some(range), plan::parts(ByteRange::new(range.end(), self.range.end()), config))
+                (
+                    Some(range),
+                    plan::parts(ByteRange::new(range.end(), self.range.end()), config),
+                )
             }
             None => (None, plan::parts(self.range, config)),
         }
@@ -271,7 +307,11 @@ impl Opened {
             // A part whose answer is here has its turn already.
             let has_turn = answer.is_some();
             let prepare = async {
-                let memory = if one_stream { part.split_at(state.target.config.chunk_size).0 } else { part };
+                let memory = if one_stream {
+                    part.split_at(state.target.config.chunk_size).0
+                } else {
+                    part
+                };
                 let held = state.memory_for(memory).await;
                 let turn = if has_turn { None } else { Some(state.turn().await) };
                 (held, turn)
@@ -286,7 +326,13 @@ impl Opened {
             // Cut short for want of memory: of an answer for the whole part, only so much is taken.
             let (piece, left) = part.split_at(if one_stream { part.len() } else { held.bytes });
             tracing::debug!(object = %state.target.name, %piece, "part");
-            let job = part::Job { state: state.clone(), part: piece, start, answer: answer.take(), turn };
+            let job = part::Job {
+                state: state.clone(),
+                part: piece,
+                start,
+                answer: answer.take(),
+                turn,
+            };
             tasks.spawn(job.run(out(piece, held)));
             next = if left.is_empty() { rest.next() } else { Some(left) };
         }
@@ -308,13 +354,23 @@ impl Opened {
             return None;
         }
         let answer = self.first.take();
-        Some(part::Job { state: self.state.clone(), part, start: part.start(), answer, turn: None })
+        Some(part::Job {
+            state: self.state.clone(),
+            part,
+            start: part.start(),
+            answer,
+            turn: None,
+        })
     }
 }
 
 /// The range as it is asked for: without an end where there is none, since servers read huge numbers badly.
 fn asking(range: ByteRange) -> GetRange {
-    if range.end() == u64::MAX { GetRange::Offset(range.start()) } else { GetRange::Bounded(range.into()) }
+    if range.end() == u64::MAX {
+        GetRange::Offset(range.start())
+    } else {
+        GetRange::Bounded(range.into())
+    }
 }
 
 fn joined<O>(finished: Result<Result<O, RangeError>, tokio::task::JoinError>) -> Result<O, RangeError> {
@@ -328,6 +384,10 @@ fn joined<O>(finished: Result<Result<O, RangeError>, tokio::task::JoinError>) ->
 impl ReadState {
     fn resolve(&self, spec: RangeSpec, size: u64) -> Result<ByteRange, RangeError> {
         let object = || self.target.name.to_string();
-        spec.resolve(size).ok_or_else(|| RangeError::OutOfRange { object: object(), range: spec, size })
+        spec.resolve(size).ok_or_else(|| RangeError::OutOfRange {
+            object: object(),
+            range: spec,
+            size,
+        })
     }
 }

@@ -94,14 +94,19 @@ impl Opened {
     /// # Cancel safety
     /// Dropping the future ends all its requests; the sink then holds some of the bytes.
     pub async fn into_sink(mut self, sink: Arc<dyn RangeSink>) -> Result<RangeStats, RangeError> {
-        sink.begin(self.range().len()).map_err(|source| RangeError::Sink { source })?;
+        sink.begin(self.range().len())
+            .map_err(|source| RangeError::Sink { source })?;
         let state = self.state().clone();
         match self.single() {
             Some(job) => {
                 job.run(SinkOut { sink, held: None }).await?;
             }
             None => {
-                self.run(|_, held| SinkOut { sink: sink.clone(), held: Some(held) }).await?;
+                self.run(|_, held| SinkOut {
+                    sink: sink.clone(),
+                    held: Some(held),
+                })
+                .await?;
             }
         }
         Ok(state.stats())

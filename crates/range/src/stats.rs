@@ -30,12 +30,20 @@ impl RangeStats {
     /// 10^6 bytes a second.
     pub fn throughput_mbps(&self) -> f64 {
         let seconds = self.elapsed.as_secs_f64();
-        if seconds > 0.0 { self.bytes_downloaded as f64 / 1e6 / seconds } else { 0.0 }
+        if seconds > 0.0 {
+            self.bytes_downloaded as f64 / 1e6 / seconds
+        } else {
+            0.0
+        }
     }
 
     /// Bytes fetched for each byte served: 1.0 is perfect.
     pub fn amplification(&self) -> f64 {
-        if self.bytes_downloaded > 0 { self.bytes_fetched as f64 / self.bytes_downloaded as f64 } else { 1.0 }
+        if self.bytes_downloaded > 0 {
+            self.bytes_fetched as f64 / self.bytes_downloaded as f64
+        } else {
+            1.0
+        }
     }
 }
 

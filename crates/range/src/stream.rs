@@ -80,8 +80,15 @@ impl PartOut for LaneOut {
             window.used.fetch_add(bytes.len() as u64, Relaxed);
         }
         // A reader that is gone has aborted this task already, or is about to.
-        let sent = self.chunks.as_ref().is_some_and(|chunks| chunks.send(bytes).is_ok());
-        if sent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+        let sent = self
+            .chunks
+            .as_ref()
+            .is_some_and(|chunks| chunks.send(bytes).is_ok());
+        if sent {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
     }
 
     fn done(&mut self) {
@@ -96,14 +103,34 @@ impl Opened {
         let (state, meta, range) = (self.state().clone(), self.meta().cloned(), self.range());
         let run = self.run(move |part, held| {
             let (sender, chunks) = mpsc::unbounded_channel();
-            let window = (held.bytes() < part.len())
-                .then(|| Arc::new(Window { size: held.bytes(), used: AtomicU64::new(0), freed: Notify::new() }));
+            let window = (held.bytes() < part.len()).then(|| {
+                Arc::new(Window {
+                    size: held.bytes(),
+                    used: AtomicU64::new(0),
+                    freed: Notify::new(),
+                })
+            });
             // A stream that is gone needs no lane.
-            let _ = new_lane.send(Lane { chunks, left: part.len(), held, window: window.clone() });
-            LaneOut { chunks: Some(sender), window }
+            let _ = new_lane.send(Lane {
+                chunks,
+                left: part.len(),
+                held,
+                window: window.clone(),
+            });
+            LaneOut {
+                chunks: Some(sender),
+                window,
+            }
         });
         let task = tokio::spawn(async move { run.await.map(|_| ()) });
-        RangeStream { lanes, current: None, run: Run(Some(task)), state, meta, range }
+        RangeStream {
+            lanes,
+            current: None,
+            run: Run(Some(task)),
+            state,
+            meta,
+            range,
+        }
     }
 }
 
@@ -161,7 +188,9 @@ impl Stream for RangeStream {
 
 impl RangeStream {
     fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, RangeError>>> {
-        let Some(task) = &mut self.run.0 else { return Poll::Ready(None) };
+        let Some(task) = &mut self.run.0 else {
+            return Poll::Ready(None);
+        };
         let outcome = ready!(task.poll_unpin(cx));
         self.run.0 = None;
         self.current = None;
@@ -172,7 +201,9 @@ impl RangeStream {
             incomplete = true;
         }
         Poll::Ready(match outcome {
-            Ok(Ok(())) if incomplete => Some(Err(RangeError::Task("a part ended without its bytes".to_owned()))),
+            Ok(Ok(())) if incomplete => {
+                Some(Err(RangeError::Task("a part ended without its bytes".to_owned())))
+            }
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(Err(error)),
             Err(error) if error.is_cancelled() => Some(Err(RangeError::Cancelled)),

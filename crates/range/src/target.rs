@@ -38,7 +38,10 @@ pub struct Known {
 impl Known {
     /// What `meta` tells.
     pub fn of(meta: &ObjectMeta) -> Self {
-        Self { size: meta.size, version: version_of(meta) }
+        Self {
+            size: meta.size,
+            version: version_of(meta),
+        }
     }
 }
 
@@ -57,7 +60,14 @@ impl Target {
     /// Another object of the same source.
     pub fn at(source: &Source, path: Path, config: Arc<RangeEngineConfig>) -> Self {
         let name = format!("{}/{}", source.origin, forebay_types::printable(path.as_ref()));
-        Self { store: source.store.clone(), path, name: name.into(), config, known: None, intent: Intent::Demand }
+        Self {
+            store: source.store.clone(),
+            path,
+            name: name.into(),
+            config,
+            known: None,
+            intent: Intent::Demand,
+        }
     }
 
     /// With what a listing told of it.

@@ -39,7 +39,12 @@ impl Fault {
             // Not modified: somebody asked on condition, and the condition says that nothing is to be done.
             (Error::NotModified { .. }, _) => ErrorKind::Conflict,
             // Memory has no outages: what it cannot do, it was asked wrongly.
-            (Error::Generic { store: "InMemory", .. }, None) => ErrorKind::Invalid,
+            (
+                Error::Generic {
+                    store: "InMemory", ..
+                },
+                None,
+            ) => ErrorKind::Invalid,
             (error, None) => match find::<std::io::Error>(error) {
                 Some(io) => io.kind().into(),
                 // Answers that object_store could not make sense of: the next one may be better.

@@ -46,12 +46,21 @@ impl HttpStore {
         let auth = Auth::take_from(&mut url);
         url.set_fragment(None);
         let directory = url.path().ends_with('/') && url.query().is_none();
-        Self { transport, base: url, directory, auth }
+        Self {
+            transport,
+            base: url,
+            directory,
+            auth,
+        }
     }
 
     /// The path under which the URL itself is found.
     pub fn object_path(&self) -> Path {
-        if self.directory { Path::ROOT } else { Path::from(self.base.path()) }
+        if self.directory {
+            Path::ROOT
+        } else {
+            Path::from(self.base.path())
+        }
     }
 
     /// Scheme, host and port.
@@ -82,12 +91,18 @@ impl HttpStore {
             Ok(self.base.clone())
         } else {
             let source = "this source is a single URL".into();
-            Err(Error::NotFound { path: location.to_string(), source })
+            Err(Error::NotFound {
+                path: location.to_string(),
+                source,
+            })
         }
     }
 
     fn not_possible<T>(&self, what: &'static str) -> Result<T> {
-        let why = format!("{what} is not possible on a web server ({})", public_url(&self.base));
+        let why = format!(
+            "{what} is not possible on a web server ({})",
+            public_url(&self.base)
+        );
         Err(Error::NotSupported { source: why.into() })
     }
 }
@@ -115,14 +130,19 @@ impl ObjectStore for HttpStore {
             }
             if let Err(Failure::Status { status: 416, .. }) = answer {
                 // An object without a first byte is empty: its plain GET costs nothing.
-                let whole = GetOptions { head: false, ..options.clone() };
+                let whole = GetOptions {
+                    head: false,
+                    ..options.clone()
+                };
                 answer = send(request::Wanted::of(&whole, http::Method::GET)).await;
             }
             let answer = answer.map_err(fail)?;
             return response::head(location, &options, &answer).map_err(fail);
         }
         let wanted = request::Wanted::of(&options, http::Method::GET);
-        let answer = request::send(&self.transport, url, self.auth.as_ref(), &wanted).await.map_err(fail)?;
+        let answer = request::send(&self.transport, url, self.auth.as_ref(), &wanted)
+            .await
+            .map_err(fail)?;
         response::body(location, &options, answer).await.map_err(fail)
     }
 
@@ -147,7 +167,10 @@ impl ObjectStore for HttpStore {
         self.not_possible("writing")
     }
 
-    fn delete_stream(&self, _locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+    fn delete_stream(
+        &self,
+        _locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
         let refused = self.not_possible("deleting");
         futures::stream::once(async { refused }).boxed()
     }

@@ -33,5 +33,8 @@ pub use open::{OpenError, Opener, Source, version_of};
 pub use options::SourceOptions;
 pub use profile::Profile;
 pub use stack::wrap;
-pub use transport::{Body, Connector, EngineRead, Failure, FreshConnection, Service, Transport, TransportOptions, WireMeter};
+pub use transport::{
+    Body, Connector, EngineRead, Failure, FreshConnection, Service, Transport, TransportOptions, WireMeter,
+    xml_element,
+};
 pub use verify::Verify;

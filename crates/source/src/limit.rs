@@ -32,7 +32,10 @@ impl ConnectionBudget {
     /// A budget of `max` requests; at least one.
     pub fn new(max: usize) -> Self {
         let max = max.clamp(1, Semaphore::MAX_PERMITS);
-        Self { permits: Arc::new(Semaphore::new(max)), max }
+        Self {
+            permits: Arc::new(Semaphore::new(max)),
+            max,
+        }
     }
 
     /// The whole budget.
@@ -46,7 +49,11 @@ impl ConnectionBudget {
     }
 
     async fn acquire(&self) -> OwnedSemaphorePermit {
-        self.permits.clone().acquire_owned().await.expect("the semaphore is never closed")
+        self.permits
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed")
     }
 }
 
@@ -86,11 +93,17 @@ impl ObjectStore for Limit {
     ) -> Result<Box<dyn MultipartUpload>> {
         let _permit = self.budget.acquire().await;
         let inner = self.inner.put_multipart_opts(location, opts).await?;
-        Ok(Box::new(LimitUpload { inner, budget: self.budget.clone() }))
+        Ok(Box::new(LimitUpload {
+            inner,
+            budget: self.budget.clone(),
+        }))
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let permit = match (self.budget.permits.clone().try_acquire_owned(), options.extensions.get::<EngineRead>()) {
+        let permit = match (
+            self.budget.permits.clone().try_acquire_owned(),
+            options.extensions.get::<EngineRead>(),
+        ) {
             (Ok(permit), _) => permit,
             (Err(_), None) => self.budget.acquire().await,
             (Err(_), Some(mark)) => {
@@ -101,7 +114,13 @@ impl ObjectStore for Limit {
             }
         };
         let result = self.inner.get_opts(location, options).await?;
-        Ok(map_stream(result, |stream| Held { stream, permit: Some(permit) }.boxed()))
+        Ok(map_stream(result, |stream| {
+            Held {
+                stream,
+                permit: Some(permit),
+            }
+            .boxed()
+        }))
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
@@ -118,7 +137,10 @@ impl ObjectStore for Limit {
                 let (inner, budget) = (inner.clone(), budget.clone());
                 async move {
                     let _permit = budget.acquire().await;
-                    let deleted: Vec<_> = inner.delete_stream(futures::stream::iter(chunk).boxed()).collect().await;
+                    let deleted: Vec<_> = inner
+                        .delete_stream(futures::stream::iter(chunk).boxed())
+                        .collect()
+                        .await;
                     futures::stream::iter(deleted)
                 }
             })
@@ -130,7 +152,11 @@ impl ObjectStore for Limit {
         Pages::new(self.inner.list(prefix), self.budget.clone()).boxed()
     }
 
-    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
         Pages::new(self.inner.list_with_offset(prefix, offset), self.budget.clone()).boxed()
     }
 
@@ -164,7 +190,12 @@ struct Pages {
 
 impl Pages {
     fn new(stream: BoxStream<'static, Result<ObjectMeta>>, budget: ConnectionBudget) -> Self {
-        Self { stream, budget, waiting: None, permit: None }
+        Self {
+            stream,
+            budget,
+            waiting: None,
+            permit: None,
+        }
     }
 }
 

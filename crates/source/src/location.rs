@@ -46,7 +46,9 @@ pub enum Location {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LocationError {
     /// A scheme that no source has.
-    #[error("'{scheme}://' is not a known kind of source; known are s3, gs, az, http, https, file, and plain paths")]
+    #[error(
+        "'{scheme}://' is not a known kind of source; known are s3, gs, az, http, https, file, and plain paths"
+    )]
     UnknownScheme {
         /// What was typed.
         scheme: String,
@@ -130,7 +132,11 @@ impl FromStr for Location {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Ok(Self::File(text.into()));
         };
-        if !scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.')) || scheme.is_empty() {
+        if !scheme
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
+            || scheme.is_empty()
+        {
             return Ok(Self::File(text.into()));
         }
         match scheme.to_ascii_lowercase().as_str() {
@@ -138,12 +144,16 @@ impl FromStr for Location {
             "gs" | "gcs" => bucket(Scheme::Gcs, scheme, rest),
             "az" | "azure" => bucket(Scheme::Azure, scheme, rest),
             "http" | "https" => {
-                let url = Url::parse(text)
-                    .map_err(|e| LocationError::Malformed { url: without_secrets(text), why: e.to_string() })?;
+                let url = Url::parse(text).map_err(|e| LocationError::Malformed {
+                    url: without_secrets(text),
+                    why: e.to_string(),
+                })?;
                 Ok(Self::Web(url))
             }
             "file" => file(text, rest),
-            _ => Err(LocationError::UnknownScheme { scheme: printable(scheme).into_owned() }),
+            _ => Err(LocationError::UnknownScheme {
+                scheme: printable(scheme).into_owned(),
+            }),
         }
     }
 }
@@ -157,9 +167,13 @@ fn bucket(scheme: Scheme, typed: &str, rest: &str) -> Result<Location, LocationE
         });
     }
     // Not S3's whole naming rules (other servers allow more), only what could change the meaning of a URL.
-    let harmless = bucket.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '$'));
+    let harmless = bucket
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '$'));
     if !harmless || bucket.starts_with('.') {
-        return Err(LocationError::BadBucket { bucket: printable(bucket).into_owned() });
+        return Err(LocationError::BadBucket {
+            bucket: printable(bucket).into_owned(),
+        });
     }
     if key.len() > MAX_KEY_BYTES {
         let key: String = key.chars().take(40).collect();
@@ -168,17 +182,30 @@ fn bucket(scheme: Scheme, typed: &str, rest: &str) -> Result<Location, LocationE
             why: format!("it is longer than {MAX_KEY_BYTES} bytes"),
         });
     }
-    Ok(Location::Bucket { scheme, bucket: bucket.to_owned(), key: key.to_owned() })
+    Ok(Location::Bucket {
+        scheme,
+        bucket: bucket.to_owned(),
+        key: key.to_owned(),
+    })
 }
 
 fn file(text: &str, rest: &str) -> Result<Location, LocationError> {
-    let malformed = |why: &str| LocationError::Malformed { url: printable(text).into_owned(), why: why.to_owned() };
+    let malformed = |why: &str| LocationError::Malformed {
+        url: printable(text).into_owned(),
+        why: why.to_owned(),
+    };
     let path = match rest.find('/') {
         Some(0) => rest,
         Some(at) if rest[..at].eq_ignore_ascii_case("localhost") => &rest[at..],
-        _ => return Err(malformed("a file URL needs an absolute path, as in file:///data/x")),
+        _ => {
+            return Err(malformed(
+                "a file URL needs an absolute path, as in file:///data/x",
+            ));
+        }
     };
-    let path = percent_decode_str(path).decode_utf8().map_err(|_| malformed("its path is not UTF-8"))?;
+    let path = percent_decode_str(path)
+        .decode_utf8()
+        .map_err(|_| malformed("its path is not UTF-8"))?;
     if path.contains('\0') {
         return Err(malformed("its path has a NUL"));
     }
@@ -273,11 +300,18 @@ mod tests {
 
     #[test]
     fn nothing_secret_is_shown() {
-        let url: Location = "https://user:pass@host:8443/a/b?X-Amz-Signature=secret#frag".parse().unwrap();
+        let url: Location = "https://user:pass@host:8443/a/b?X-Amz-Signature=secret#frag"
+            .parse()
+            .unwrap();
         assert_eq!(url.to_string(), "https://host:8443/a/b");
         assert_eq!(format!("{url:?}"), "https://host:8443/a/b");
-        let error = "https://user:pa ss@ho st/?sig=secret".parse::<Location>().unwrap_err();
-        assert!(!error.to_string().contains("pa ss") && !error.to_string().contains("secret"), "{error}");
+        let error = "https://user:pa ss@ho st/?sig=secret"
+            .parse::<Location>()
+            .unwrap_err();
+        assert!(
+            !error.to_string().contains("pa ss") && !error.to_string().contains("secret"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -290,7 +324,11 @@ mod tests {
             ("http://h/a%20b.txt?q", Some("a b.txt")),
             ("http://h/", None),
         ] {
-            assert_eq!(text.parse::<Location>().unwrap().file_name().as_deref(), name, "{text}");
+            assert_eq!(
+                text.parse::<Location>().unwrap().file_name().as_deref(),
+                name,
+                "{text}"
+            );
         }
     }
 }

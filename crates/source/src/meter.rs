@@ -93,7 +93,11 @@ impl ObjectStore for Metered {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        let counter = if options.head { &self.meter.heads } else { &self.meter.gets };
+        let counter = if options.head {
+            &self.meter.heads
+        } else {
+            &self.meter.gets
+        };
         counter.fetch_add(1, Relaxed);
         let result = self.inner.get_opts(location, options).await?;
         let meter = self.meter.clone();
@@ -108,7 +112,9 @@ impl ObjectStore for Metered {
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         self.meter.gets.fetch_add(1, Relaxed);
         let parts = self.inner.get_ranges(location, ranges).await?;
-        self.meter.read_bytes.fetch_add(parts.iter().map(|p| p.len() as u64).sum(), Relaxed);
+        self.meter
+            .read_bytes
+            .fetch_add(parts.iter().map(|p| p.len() as u64).sum(), Relaxed);
         Ok(parts)
     }
 
@@ -122,7 +128,11 @@ impl ObjectStore for Metered {
         self.inner.list(prefix)
     }
 
-    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
         self.meter.lists.fetch_add(1, Relaxed);
         self.inner.list_with_offset(prefix, offset)
     }

@@ -44,6 +44,15 @@ pub struct Source {
     pub profile: Profile,
     /// What was asked of it.
     pub meter: Arc<Meter>,
+    lister: Lister,
+}
+
+/// Who knows how many names its listings left out.
+#[derive(Clone, Debug)]
+enum Lister {
+    Wire(Transport),
+    Files(FileStore),
+    Other,
 }
 
 /// Why a source could not be opened.
@@ -95,7 +104,11 @@ impl Opener {
     /// An opener with its own connections and budget.
     pub fn new(options: SourceOptions) -> Self {
         let budget = ConnectionBudget::new(options.max_connections());
-        Self { options: Arc::new(options), budget, transport: Arc::default() }
+        Self {
+            options: Arc::new(options),
+            budget,
+            transport: Arc::default(),
+        }
     }
 
     /// The requests in flight of all its sources.
@@ -105,7 +118,8 @@ impl Opener {
 
     /// The connections of all its remote sources.
     pub fn transport(&self) -> &Transport {
-        self.transport.get_or_init(|| Transport::new(self.options.transport.clone()))
+        self.transport
+            .get_or_init(|| Transport::new(self.options.transport.clone()))
     }
 
     /// Opens what `location` names. Sends nothing: whether the object exists, the first read tells.
@@ -119,7 +133,14 @@ impl Opener {
                 let store = HttpStore::new(url.clone(), self.transport().clone());
                 let origin = Origin::new(store.origin_url(), store.scope());
                 let path = store.object_path();
-                Ok(self.source(Arc::new(store), path, location.is_prefix(), origin, Profile::REMOTE))
+                Ok(self.source(
+                    Arc::new(store),
+                    path,
+                    location.is_prefix(),
+                    origin,
+                    Profile::REMOTE,
+                    Lister::Other,
+                ))
             }
             Location::File(path) => self.open_file(location, path),
         }
@@ -127,13 +148,20 @@ impl Opener {
 
     /// A store of the caller's own, wrapped and budgeted as the others.
     pub fn adopt(&self, store: Arc<dyn ObjectStore>, path: Path, origin: Origin, profile: Profile) -> Source {
-        self.source(store, path, false, origin, profile)
+        self.source(store, path, false, origin, profile, Lister::Other)
     }
 
     /// A new, empty store in memory.
     pub fn memory(&self) -> Source {
         let origin = Origin::new("memory://", "");
-        self.source(Arc::new(InMemory::new()), Path::ROOT, true, origin, Profile::MEMORY)
+        self.source(
+            Arc::new(InMemory::new()),
+            Path::ROOT,
+            true,
+            origin,
+            Profile::MEMORY,
+            Lister::Other,
+        )
     }
 
     fn source(
@@ -143,10 +171,19 @@ impl Opener {
         is_prefix: bool,
         origin: Origin,
         profile: Profile,
+        lister: Lister,
     ) -> Source {
         let meter = Arc::new(Meter::default());
         let store = wrap(bare, meter.clone(), self.budget.clone());
-        Source { store, path, is_prefix, origin, profile, meter }
+        Source {
+            store,
+            path,
+            is_prefix,
+            origin,
+            profile,
+            meter,
+            lister,
+        }
     }
 
     fn open_bucket(
@@ -156,7 +193,10 @@ impl Opener {
         bucket: &str,
         key: &str,
     ) -> Result<Source, OpenError> {
-        let client = |source| OpenError::Client { location: location.to_string(), source };
+        let client = |source| OpenError::Client {
+            location: location.to_string(),
+            source,
+        };
         let bare_key = key.strip_suffix('/').unwrap_or(key);
         let name = |why: String| OpenError::Name {
             location: location.to_string(),
@@ -168,42 +208,72 @@ impl Opener {
             return Err(name("it starts with '/'".to_owned()));
         }
         // Reads are resumed by the range engine, all else repeated by the transport.
-        let no_retries = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        let no_retries = RetryConfig {
+            max_retries: 0,
+            ..RetryConfig::default()
+        };
         let connector = Connector(self.transport().clone());
         let value = |name: &str| self.options.cloud.get(name).map(String::as_str);
         let (store, url, scope): (Arc<dyn ObjectStore>, String, &str) = match scheme {
             Scheme::Gcs => {
-                let mut builder =
-                    GoogleCloudStorageBuilder::new().with_bucket_name(bucket).with_retry(no_retries).with_http_connector(connector);
+                let mut builder = GoogleCloudStorageBuilder::new()
+                    .with_bucket_name(bucket)
+                    .with_retry(no_retries)
+                    .with_http_connector(connector);
                 for (key, value) in cloud::<GoogleConfigKey>(&self.options, "google_") {
                     builder = builder.with_config(key, value);
                 }
                 let url = format!("gs://{bucket}@{}", value("google_base_url").unwrap_or_default());
-                (Arc::new(builder.build().map_err(client)?), url, value("google_service_account").unwrap_or_default())
+                (
+                    Arc::new(builder.build().map_err(client)?),
+                    url,
+                    value("google_service_account").unwrap_or_default(),
+                )
             }
             Scheme::Azure => {
-                let mut builder =
-                    MicrosoftAzureBuilder::new().with_container_name(bucket).with_retry(no_retries).with_http_connector(connector);
+                let mut builder = MicrosoftAzureBuilder::new()
+                    .with_container_name(bucket)
+                    .with_retry(no_retries)
+                    .with_http_connector(connector);
                 for (key, value) in cloud::<AzureConfigKey>(&self.options, "azure_") {
                     builder = builder.with_config(key, value);
                 }
                 let account = value("azure_storage_account_name").unwrap_or_default();
-                let url = format!("az://{bucket}@{account}{}", value("azure_storage_endpoint").unwrap_or_default());
+                let url = format!(
+                    "az://{bucket}@{account}{}",
+                    value("azure_storage_endpoint").unwrap_or_default()
+                );
                 (Arc::new(builder.build().map_err(client)?), url, account)
             }
             _ => {
-                let mut builder =
-                    AmazonS3Builder::new().with_bucket_name(bucket).with_retry(no_retries).with_http_connector(connector);
+                let mut builder = AmazonS3Builder::new()
+                    .with_bucket_name(bucket)
+                    .with_retry(no_retries)
+                    .with_http_connector(connector);
                 for (key, value) in cloud::<AmazonS3ConfigKey>(&self.options, "aws_") {
                     builder = builder.with_config(key, value);
                 }
-                let endpoint = value("aws_endpoint_url").or(value("aws_region")).unwrap_or_default();
+                let endpoint = value("aws_endpoint_url")
+                    .or(value("aws_region"))
+                    .unwrap_or_default();
                 let url = format!("s3://{bucket}@{}", endpoint.trim_end_matches('/'));
-                (Arc::new(builder.build().map_err(client)?), url, value("aws_access_key_id").unwrap_or_default())
+                (
+                    Arc::new(builder.build().map_err(client)?),
+                    url,
+                    value("aws_access_key_id").unwrap_or_default(),
+                )
             }
         };
-        let origin = Origin::new(url, if scope.is_empty() { String::new() } else { fingerprint(scope) });
-        Ok(self.source(store, path, location.is_prefix(), origin, Profile::REMOTE))
+        let origin = Origin::new(
+            url,
+            if scope.is_empty() {
+                String::new()
+            } else {
+                fingerprint(scope)
+            },
+        );
+        let lister = Lister::Wire(self.transport().clone());
+        Ok(self.source(store, path, location.is_prefix(), origin, Profile::REMOTE, lister))
     }
 
     fn open_file(&self, location: &Location, typed: &std::path::Path) -> Result<Source, OpenError> {
@@ -216,7 +286,9 @@ impl Opener {
             Ok(found) if found.is_dir() => (found, String::new()),
             Ok(found) => split_file(&found)?,
             // Not there: perhaps it is to be written. Its nearest directory that exists becomes the root.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => missing(typed).map_err(local(typed))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                missing(typed).map_err(local(typed))?
+            }
             Err(error) => return Err(local(typed)(error)),
         };
         let name = |why: String| OpenError::Name {
@@ -225,11 +297,15 @@ impl Opener {
             why,
         };
         let path = Path::parse(&key).map_err(|e| name(e.to_string()))?;
-        let options = FileStoreOptions { sync_writes: self.options.sync_writes, ..FileStoreOptions::default() };
+        let options = FileStoreOptions {
+            sync_writes: self.options.sync_writes,
+            ..FileStoreOptions::default()
+        };
         let store = FileStore::open(&root, options)?;
         let origin = Origin::new(format!("file://{}", root.display()), "");
         let is_prefix = key.is_empty() || location.is_prefix();
-        Ok(self.source(Arc::new(store), path, is_prefix, origin, Profile::FILE))
+        let lister = Lister::Files(store.clone());
+        Ok(self.source(Arc::new(store), path, is_prefix, origin, Profile::FILE, lister))
     }
 }
 
@@ -239,24 +315,34 @@ fn cloud<'a, K: std::str::FromStr + 'a>(
     options: &'a SourceOptions,
     prefix: &'a str,
 ) -> impl Iterator<Item = (K, &'a String)> {
-    options.cloud.iter().filter(move |(name, _)| name.starts_with(prefix)).filter_map(|(name, value)| {
-        let key = name.parse().ok();
-        if key.is_none() {
-            tracing::debug!(name, "not a setting of the cloud client: left out");
-        }
-        Some((key?, value))
-    })
+    options
+        .cloud
+        .iter()
+        .filter(move |(name, _)| name.starts_with(prefix))
+        .filter_map(|(name, value)| {
+            let key = name.parse().ok();
+            if key.is_none() {
+                tracing::debug!(name, "not a setting of the cloud client: left out");
+            }
+            Some((key?, value))
+        })
 }
 
 /// Directory and name of an existing file.
 fn split_file(found: &std::path::Path) -> Result<(PathBuf, String), OpenError> {
     let error = |why: &str| OpenError::Name {
         location: printable(&found.to_string_lossy()).into_owned(),
-        name: found.file_name().map(|n| printable(&n.to_string_lossy()).into_owned()).unwrap_or_default(),
+        name: found
+            .file_name()
+            .map(|n| printable(&n.to_string_lossy()).into_owned())
+            .unwrap_or_default(),
         why: why.to_owned(),
     };
     let parent = found.parent().ok_or_else(|| error("it has no directory"))?;
-    let name = found.file_name().and_then(|n| n.to_str()).ok_or_else(|| error("its name is not UTF-8"))?;
+    let name = found
+        .file_name()
+        .and_then(|n| n.to_str())
+        .ok_or_else(|| error("its name is not UTF-8"))?;
     Ok((parent.to_owned(), name.to_owned()))
 }
 
@@ -288,9 +374,24 @@ fn fingerprint(text: &str) -> String {
 }
 
 impl Source {
+    /// Names that listings left out so far, because no path can hold them or nothing can be read there: of this tree,
+    /// or of all remote sources of its opener.
+    pub fn skipped_names(&self) -> u64 {
+        match &self.lister {
+            Lister::Wire(transport) => transport.meter().skipped_keys(),
+            Lister::Files(store) => store.skipped(),
+            Lister::Other => 0,
+        }
+    }
+
     /// The identity of the object that `meta` describes.
     pub fn object_id(&self, meta: &ObjectMeta) -> ObjectId {
-        ObjectId { origin: self.origin.clone(), key: meta.location.as_ref().into(), version: version_of(meta), size: meta.size }
+        ObjectId {
+            origin: self.origin.clone(),
+            key: meta.location.as_ref().into(),
+            version: version_of(meta),
+            size: meta.size,
+        }
     }
 }
 

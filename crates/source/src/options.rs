@@ -22,7 +22,11 @@ pub struct SourceOptions {
 impl SourceOptions {
     /// The cap on requests in flight.
     pub fn max_connections(&self) -> usize {
-        if self.max_connections == 0 { 64 } else { self.max_connections }
+        if self.max_connections == 0 {
+            64
+        } else {
+            self.max_connections
+        }
     }
 }
 

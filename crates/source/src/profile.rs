@@ -44,5 +44,9 @@ impl Profile {
     };
 
     /// Memory: nothing to wait for, so nothing to split.
-    pub const MEMORY: Self = Self { split: false, cached: false, ..Self::REMOTE };
+    pub const MEMORY: Self = Self {
+        split: false,
+        cached: false,
+        ..Self::REMOTE
+    };
 }

@@ -23,7 +23,11 @@ use crate::verify::Verify;
 ///
 /// There is no retry wrapper: reads are resumed by the range engine where they broke, all else is repeated below, in
 /// the transport, which sees the statuses.
-pub fn wrap(store: Arc<dyn ObjectStore>, meter: Arc<Meter>, budget: ConnectionBudget) -> Arc<dyn ObjectStore> {
+pub fn wrap(
+    store: Arc<dyn ObjectStore>,
+    meter: Arc<Meter>,
+    budget: ConnectionBudget,
+) -> Arc<dyn ObjectStore> {
     let verified = Arc::new(Verify::new(store));
     let metered = Arc::new(Metered::new(verified, meter));
     Arc::new(Limit::new(metered, budget))
@@ -37,7 +41,13 @@ pub(crate) fn map_stream(
     let nothing = GetResultPayload::Stream(futures::stream::empty().boxed());
     let payload = std::mem::replace(&mut result.payload, nothing);
     // Through a whole GetResult, because a payload may be a file as well, if another crate switches that on.
-    let whole = GetResult { payload, meta: result.meta.clone(), range: result.range.clone(), attributes: Default::default(), extensions: Default::default() };
+    let whole = GetResult {
+        payload,
+        meta: result.meta.clone(),
+        range: result.range.clone(),
+        attributes: Default::default(),
+        extensions: Default::default(),
+    };
     result.payload = GetResultPayload::Stream(map(whole.into_stream()));
     result
 }

@@ -23,7 +23,7 @@ use http::{Request, Response};
 use object_store::client::HttpRequestBody;
 
 pub use body::Body;
-pub use failure::Failure;
+pub use failure::{Failure, xml_element};
 pub use meter::WireMeter;
 pub use service::{Connector, EngineRead, FreshConnection, Service};
 pub(crate) use service::{send_repeating, status_failure};
@@ -86,7 +86,14 @@ impl Transport {
         let pool = Arc::new(Pool::new(options.idle_timeout, clock));
         let meter = Arc::new(WireMeter::default());
         let stall_timeout = options.stall_timeout;
-        Self { inner: Arc::new(Inner { dialer: Dialer::new(options), pool, meter, stall_timeout }) }
+        Self {
+            inner: Arc::new(Inner {
+                dialer: Dialer::new(options),
+                pool,
+                meter,
+                stall_timeout,
+            }),
+        }
     }
 
     /// What went over the wire so far.
@@ -115,15 +122,28 @@ impl Transport {
         let after = self.inner.stall_timeout + upload;
         tokio::time::timeout(after, self.send_without_deadline(request))
             .await
-            .unwrap_or(Err(Failure::Stalled { what: "the head of the response", after }))
+            .unwrap_or(Err(Failure::Stalled {
+                what: "the head of the response",
+                after,
+            }))
     }
 
-    async fn send_without_deadline(&self, request: Request<HttpRequestBody>) -> Result<Response<Body>, Failure> {
-        let Inner { dialer, pool, meter, .. } = &*self.inner;
+    async fn send_without_deadline(
+        &self,
+        request: Request<HttpRequestBody>,
+    ) -> Result<Response<Body>, Failure> {
+        let Inner {
+            dialer, pool, meter, ..
+        } = &*self.inner;
         let key = pool::Key::of(request.uri())?;
         let fresh = request.extensions().get::<FreshConnection>().is_some();
         let safe = request.method().is_safe();
-        let ends = body::Ends { key, pool: pool.clone(), meter: meter.clone(), stall: self.inner.stall_timeout };
+        let ends = body::Ends {
+            key,
+            pool: pool.clone(),
+            meter: meter.clone(),
+            stall: self.inner.stall_timeout,
+        };
         let mut request = request;
         while !fresh && let Some(connection) = pool.take(&ends.key) {
             let copy = safe.then(|| request.clone());
@@ -144,6 +164,9 @@ impl Transport {
         let connection = dialer.dial(&ends.key).await?;
         meter.connected();
         meter.sent(request.method());
-        connection.exchange(request, &ends).await.map_err(|lost| lost.failure)
+        connection
+            .exchange(request, &ends)
+            .await
+            .map_err(|lost| lost.failure)
     }
 }

@@ -13,9 +13,9 @@ use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload,
-    OBJECT_STORE_COALESCE_DEFAULT, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    RenameOptions, Result, coalesce_ranges, collect_bytes,
+    CopyOptions, GetOptions, GetRange, GetResult, ListResult, MultipartUpload, OBJECT_STORE_COALESCE_DEFAULT,
+    ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
+    coalesce_ranges, collect_bytes,
 };
 
 use crate::http_store::WholeBody;
@@ -55,7 +55,10 @@ fn check_head(asked: Option<&GetRange>, if_match: Option<&str>, result: &GetResu
         && expected != "*"
         && !expected.split(',').any(|tag| tag.trim() == got)
     {
-        return Some(Failure::Changed { expected: expected.to_owned(), got: got.clone() });
+        return Some(Failure::Changed {
+            expected: expected.to_owned(),
+            got: got.clone(),
+        });
     }
     let size = result.meta.size;
     let got = ByteRange::from(result.range.clone());
@@ -92,15 +95,31 @@ impl ObjectStore for Verify {
         if let Some(failure) = check_head(asked.as_ref(), if_match.as_deref(), &result) {
             return Err(failure.into_store_error(location.as_ref()));
         }
-        let expected = if head { 0 } else { result.range.end - result.range.start };
+        let expected = if head {
+            0
+        } else {
+            result.range.end - result.range.start
+        };
         let path = location.clone();
-        Ok(map_stream(result, |inner| Exactly { inner, path, expected, got: 0, done: false }.boxed()))
+        Ok(map_stream(result, |inner| {
+            Exactly {
+                inner,
+                path,
+                expected,
+                got: 0,
+                done: false,
+            }
+            .boxed()
+        }))
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         // Through our own get_opts, not the inner get_ranges: every part is to be checked.
         let fetch = |range: Range<u64>| async move {
-            let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+            let options = GetOptions {
+                range: Some(range.into()),
+                ..GetOptions::default()
+            };
             let result = self.get_opts(location, options).await?;
             let len = result.range.end - result.range.start;
             collect_bytes(result.into_stream(), Some(len)).await
@@ -116,7 +135,11 @@ impl ObjectStore for Verify {
         self.inner.list(prefix)
     }
 
-    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
         self.inner.list_with_offset(prefix, offset)
     }
 
@@ -166,7 +189,10 @@ impl Stream for Exactly {
         };
         if wrong {
             self.done = true;
-            let failure = Failure::Length { expected: self.expected, got: self.got };
+            let failure = Failure::Length {
+                expected: self.expected,
+                got: self.got,
+            };
             return Poll::Ready(Some(Err(failure.into_store_error(self.path.as_ref()))));
         }
         Poll::Ready(next)

@@ -14,12 +14,18 @@ pub struct ByteRange {
 impl ByteRange {
     /// The range `start..end`; an inverted pair becomes the empty range at `start`.
     pub const fn new(start: u64, end: u64) -> Self {
-        Self { start, end: if end < start { start } else { end } }
+        Self {
+            start,
+            end: if end < start { start } else { end },
+        }
     }
 
     /// `len` bytes from `start`, saturating at the end of the number space.
     pub const fn at(start: u64, len: u64) -> Self {
-        Self { start, end: start.saturating_add(len) }
+        Self {
+            start,
+            end: start.saturating_add(len),
+        }
     }
 
     /// First byte.
@@ -44,24 +50,42 @@ impl ByteRange {
 
     /// The part of it that lies inside an object of `size` bytes.
     pub fn clamp_to(self, size: u64) -> Self {
-        Self { start: self.start.min(size), end: self.end.min(size) }
+        Self {
+            start: self.start.min(size),
+            end: self.end.min(size),
+        }
     }
 
     /// What both have in common; empty, at this one's start or end, if nothing.
     pub fn intersect(self, other: Self) -> Self {
         let start = other.start.clamp(self.start, self.end);
-        Self { start, end: other.end.clamp(start, self.end) }
+        Self {
+            start,
+            end: other.end.clamp(start, self.end),
+        }
     }
 
     /// What is left after the first `done` bytes.
     pub fn skip(self, done: u64) -> Self {
-        Self { start: self.start.saturating_add(done).min(self.end), end: self.end }
+        Self {
+            start: self.start.saturating_add(done).min(self.end),
+            end: self.end,
+        }
     }
 
     /// Splits after `len` bytes: `(first, rest)`; `rest` is empty if it is not longer than `len`.
     pub fn split_at(self, len: u64) -> (Self, Self) {
         let mid = self.start.saturating_add(len).min(self.end);
-        (Self { start: self.start, end: mid }, Self { start: mid, end: self.end })
+        (
+            Self {
+                start: self.start,
+                end: mid,
+            },
+            Self {
+                start: mid,
+                end: self.end,
+            },
+        )
     }
 }
 
@@ -129,7 +153,10 @@ impl FromStr for RangeSpec {
     type Err = ParseRangeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |why| ParseRangeError { text: crate::printable(text).into_owned(), why };
+        let error = |why| ParseRangeError {
+            text: crate::printable(text).into_owned(),
+            why,
+        };
         let number = |part: &str| part.parse::<u64>().map_err(|_| error("not a number of bytes"));
         let (first, last) = text.split_once('-').ok_or_else(|| error("it has no '-'"))?;
         match (first, last) {
@@ -173,7 +200,16 @@ mod tests {
             let range = text.parse::<RangeSpec>().unwrap().resolve(1000);
             assert_eq!(range, expected.map(|(a, b)| ByteRange::new(a, b)), "{text}");
         }
-        for bad in ["", "-", "a-b", "9-3", "1", "-0", "0-18446744073709551615", "1-2-3"] {
+        for bad in [
+            "",
+            "-",
+            "a-b",
+            "9-3",
+            "1",
+            "-0",
+            "0-18446744073709551615",
+            "1-2-3",
+        ] {
             assert!(bad.parse::<RangeSpec>().is_err(), "{bad}");
         }
     }

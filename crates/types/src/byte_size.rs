@@ -11,7 +11,12 @@ pub struct ByteSize(pub u64);
 
 /// 1 KiB in bytes.
 const KIB: u64 = 1024;
-const UNITS: [(&str, u64); 4] = [("TiB", KIB * KIB * KIB * KIB), ("GiB", KIB * KIB * KIB), ("MiB", KIB * KIB), ("KiB", KIB)];
+const UNITS: [(&str, u64); 4] = [
+    ("TiB", KIB * KIB * KIB * KIB),
+    ("GiB", KIB * KIB * KIB),
+    ("MiB", KIB * KIB),
+    ("KiB", KIB),
+];
 
 impl ByteSize {
     /// `n` KiB.
@@ -61,9 +66,14 @@ impl FromStr for ByteSize {
     type Err = ParseByteSizeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let error = |why| ParseByteSizeError { text: crate::printable(text).into_owned(), why };
+        let error = |why| ParseByteSizeError {
+            text: crate::printable(text).into_owned(),
+            why,
+        };
         let trimmed = text.trim();
-        let digits = trimmed.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(trimmed.len());
+        let digits = trimmed
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(trimmed.len());
         let (number, unit) = trimmed.split_at(digits);
         let unit: u64 = match unit.trim().to_ascii_lowercase().as_str() {
             "" | "b" => 1,
@@ -78,10 +88,15 @@ impl FromStr for ByteSize {
             _ => return Err(error("unknown unit")),
         };
         if let Ok(whole) = number.parse::<u64>() {
-            return whole.checked_mul(unit).map(Self).ok_or_else(|| error("it is too large"));
+            return whole
+                .checked_mul(unit)
+                .map(Self)
+                .ok_or_else(|| error("it is too large"));
         }
         match number.parse::<f64>() {
-            Ok(n) if n.is_finite() && n * (unit as f64) < u64::MAX as f64 => Ok(Self((n * unit as f64) as u64)),
+            Ok(n) if n.is_finite() && n * (unit as f64) < u64::MAX as f64 => {
+                Ok(Self((n * unit as f64) as u64))
+            }
             Ok(_) => Err(error("it is too large")),
             Err(_) => Err(error("no number")),
         }

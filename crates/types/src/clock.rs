@@ -19,9 +19,14 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock that starts at zero now.
-    #[expect(clippy::disallowed_methods, reason = "this is the door that the rule points to")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the door that the rule points to"
+    )]
     pub fn new() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 }
 
@@ -46,7 +51,8 @@ pub struct ManualClock {
 impl ManualClock {
     /// Moves time forward.
     pub fn advance(&self, by: Duration) {
-        self.nanos.fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        self.nanos
+            .fetch_add(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 }
 

@@ -17,7 +17,10 @@ impl Origin {
     /// `url` without secrets (`s3://bucket`, at which endpoint, is part of it), `scope` a name for the credentials
     /// (for example an access key's id hashed), empty if there are none.
     pub fn new(url: impl Into<Arc<str>>, scope: impl Into<Arc<str>>) -> Self {
-        Self { url: url.into(), scope: scope.into() }
+        Self {
+            url: url.into(),
+            scope: scope.into(),
+        }
     }
 
     /// The URL of bucket, host or directory.
@@ -91,7 +94,14 @@ pub struct ObjectId {
 
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} ({}, {} bytes)", self.origin, crate::printable(&self.key), self.version, self.size)
+        write!(
+            f,
+            "{}/{} ({}, {} bytes)",
+            self.origin,
+            crate::printable(&self.key),
+            self.version,
+            self.size
+        )
     }
 }
 

@@ -13,11 +13,13 @@ mod work;
 
 pub(crate) use work::{cpu_time, lab_options};
 
-use std::process::{Command, Stdio};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 
 use forebay_types::ErrorKind;
 
-use crate::args::{BenchReadArgs, LabProfile, SpecArg};
+use crate::args::{BenchReadArgs, LabProfile};
 use crate::exit::{CliError, Result};
 use crate::progress;
 use crate::session::Session;
@@ -51,7 +53,11 @@ pub(crate) fn read(session: &Session, args: &BenchReadArgs) -> Result<()> {
                 let sample = run_worker(&spec(session, args, lab.as_ref(), *case, who)?)?;
                 bar.inc(1);
                 if run > 0 {
-                    if who == Who::Ours { ours.push(sample) } else { theirs.push(sample) }
+                    if who == Who::Ours {
+                        ours.push(sample);
+                    } else {
+                        theirs.push(sample);
+                    }
                 }
             }
         }
@@ -70,14 +76,49 @@ pub(crate) fn read(session: &Session, args: &BenchReadArgs) -> Result<()> {
 }
 
 /// One run, in this process.
-pub(crate) fn worker(session: &Session, args: &SpecArg) -> Result<()> {
-    let sample = work::run(session, &parse(&args.spec)?)?;
+pub(crate) fn worker(session: &Session) -> Result<()> {
+    let sample = work::run(session, &orders()?)?;
     session.output.line(&to_json(&sample)?)
 }
 
 /// The lab server, in this process, until standard input ends.
-pub(crate) fn serve(args: &SpecArg) -> Result<()> {
-    server::serve(&parse(&args.spec)?)
+pub(crate) fn serve() -> Result<()> {
+    server::serve(&orders()?)
+}
+
+/// The first line of standard input. Not an argument: a URL may be signed, and arguments are for all to see.
+fn orders<T: serde::de::DeserializeOwned>() -> Result<T> {
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .map_err(|e| CliError::new(e.kind().into(), e.to_string()))?;
+    parse(&line)
+}
+
+/// Starts this program again as `forebay bench COMMAND`, with its orders.
+fn helper(command: &str, config: Option<&Path>, orders: &impl serde::Serialize) -> Result<Child> {
+    let failed =
+        |e: std::io::Error| CliError::new(e.kind().into(), format!("cannot start bench {command}: {e}"));
+    let mut child = Command::new(own_executable()?);
+    if let Some(config) = config {
+        child.arg("--config").arg(config);
+    }
+    let mut child = child
+        .args(["bench", command])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    if let Some(stdin) = &mut child.stdin {
+        writeln!(stdin, "{}", to_json(orders)?).map_err(failed)?;
+    }
+    Ok(child)
+}
+
+/// The binary that runs now.
+fn own_executable() -> Result<PathBuf> {
+    std::env::current_exe()
+        .map_err(|e| CliError::new(e.kind().into(), format!("cannot find the running program: {e}")))
 }
 
 fn spec(
@@ -105,18 +146,14 @@ fn spec(
 
 /// Runs a spec in a child process.
 fn run_worker(spec: &Spec) -> Result<Sample> {
-    let mut command = Command::new(server::own_executable()?);
-    if let Some(config) = &spec.config {
-        command.arg("--config").arg(config);
-    }
-    let output = command
-        .args(["bench", "worker"])
-        .arg(to_json(spec)?)
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|e| CliError::new(e.kind().into(), format!("cannot start a worker: {e}")))?;
+    let output = helper("worker", spec.config.as_deref(), spec)?
+        .wait_with_output()
+        .map_err(|e| CliError::new(e.kind().into(), format!("a worker is lost: {e}")))?;
     if !output.status.success() {
-        return Err(CliError::new(ErrorKind::Unavailable, format!("the run of case {} failed", spec.case.name())));
+        return Err(CliError::new(
+            ErrorKind::Unavailable,
+            format!("the run of case {} failed", spec.case.name()),
+        ));
     }
     parse(String::from_utf8_lossy(&output.stdout).trim())
 }

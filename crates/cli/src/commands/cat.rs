@@ -15,7 +15,9 @@ pub(crate) fn run(session: &Session, args: &CatArgs) -> Result<()> {
     session.block_on_uncaught(async {
         let (location, source) = session.open(&args.url)?;
         let target = session.target(&location, &source);
-        to_stdout(session, target, args.range.unwrap_or(RangeSpec::From(0))).await.map(|_| ())
+        to_stdout(session, target, args.range.unwrap_or(RangeSpec::From(0)))
+            .await
+            .map(|_| ())
     })
 }
 
@@ -25,7 +27,8 @@ pub(crate) fn run(session: &Session, args: &CatArgs) -> Result<()> {
 pub(crate) async fn to_stdout(session: &Session, target: Target, range: RangeSpec) -> Result<u64> {
     let mut stream = session.engine.stream(target, range).await?;
     // Not std's handle: its line buffer would cut the large chunks into pieces of 1 KiB.
-    let mut out = File::from(rustix::io::dup(rustix::stdio::stdout()).map_err(|e| CliError::stdout(&e.into()))?);
+    let mut out =
+        File::from(rustix::io::dup(rustix::stdio::stdout()).map_err(|e| CliError::stdout(&e.into()))?);
     let mut written = 0;
     while let Some(chunk) = stream.next().await {
         let chunk = chunk?;
@@ -33,6 +36,11 @@ pub(crate) async fn to_stdout(session: &Session, target: Target, range: RangeSpe
         written += chunk.len() as u64;
     }
     let stats = stream.stats();
-    tracing::info!(bytes = written, mb_s = stats.throughput_mbps(), requests = stats.requests, "read");
+    tracing::info!(
+        bytes = written,
+        mb_s = stats.throughput_mbps(),
+        requests = stats.requests,
+        "read"
+    );
     Ok(written)
 }

@@ -60,12 +60,28 @@ struct Stage<'a> {
 }
 
 pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
-    let failed = |e: std::io::Error| CliError::new(e.kind().into(), format!("cannot start the lab server: {e}"));
-    let lab = Lab::builder().profile(Profile::STANDARD).bucket(BUCKET).start().map_err(failed)?;
+    let failed =
+        |e: std::io::Error| CliError::new(e.kind().into(), format!("cannot start the lab server: {e}"));
+    let lab = Lab::builder()
+        .profile(Profile::STANDARD)
+        .bucket(BUCKET)
+        .start()
+        .map_err(failed)?;
     let source = open(&lab)?;
-    let config = Arc::new(session.settings.range_config(forebay_source::Scheme::S3, &source.profile));
+    let config = Arc::new(
+        session
+            .settings
+            .range_config(forebay_source::Scheme::S3, &source.profile),
+    );
     let big = Content::pattern(1, args.size.bytes().max(SMALL_SIZE));
-    let stage = Stage { session, lab, source, config, big, clock: SystemClock::new() };
+    let stage = Stage {
+        session,
+        lab,
+        source,
+        config,
+        big,
+        clock: SystemClock::new(),
+    };
     let steps = session.block_on(async {
         Ok(vec![
             stage.step("write", stage.write()).await?,
@@ -76,7 +92,11 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
         ])
     })?;
     let verified_bytes = steps.iter().skip(1).map(|s| s.bytes).sum();
-    let answer = Answer { profile: Profile::STANDARD.name, verified_bytes, steps };
+    let answer = Answer {
+        profile: Profile::STANDARD.name,
+        verified_bytes,
+        steps,
+    };
     session.output.answer(&answer, || answer.text())
 }
 
@@ -95,7 +115,9 @@ fn small_path(index: usize) -> Path {
 }
 
 fn check(content: &Content, offset: u64, bytes: &[u8]) -> Result<()> {
-    content.check(offset, bytes).map_err(|e| CliError::new(ErrorKind::Corrupt, format!("demo: {e}")))
+    content
+        .check(offset, bytes)
+        .map_err(|e| CliError::new(ErrorKind::Corrupt, format!("demo: {e}")))
 }
 
 impl Stage<'_> {
@@ -106,7 +128,14 @@ impl Stage<'_> {
         let seconds = (self.clock.now() - begun).as_secs_f64();
         let cpu_s = (cpu_time() - cpu).as_secs_f64();
         let requests = self.lab.counts().requests - requests;
-        Ok(Step { step: name, bytes, seconds, mb_s: bytes as f64 / 1e6 / seconds, requests, cpu_s })
+        Ok(Step {
+            step: name,
+            bytes,
+            seconds,
+            mb_s: bytes as f64 / 1e6 / seconds,
+            requests,
+            cpu_s,
+        })
     }
 
     fn bar(&self, len: u64, what: &str) -> ProgressBar {
@@ -130,11 +159,18 @@ impl Stage<'_> {
                 async move { done.await.inspect(|()| bar.inc(part.len())) }
             })
             .collect();
-        stream::iter(parts).buffer_unordered(READERS).try_collect::<Vec<()>>().await.map_err(failed)?;
+        stream::iter(parts)
+            .buffer_unordered(READERS)
+            .try_collect::<Vec<()>>()
+            .await
+            .map_err(failed)?;
         upload.complete().await.map_err(failed)?;
         stream::iter(0..SMALL)
             .map(|i| async move {
-                let payload: PutPayload = small_content(i).slice(ByteRange::new(0, SMALL_SIZE)).into_iter().collect();
+                let payload: PutPayload = small_content(i)
+                    .slice(ByteRange::new(0, SMALL_SIZE))
+                    .into_iter()
+                    .collect();
                 store.put(&small_path(i), payload).await
             })
             .buffer_unordered(READERS)
@@ -146,12 +182,20 @@ impl Stage<'_> {
     }
 
     fn upload_parts(&self) -> RangeEngineConfig {
-        RangeEngineConfig { chunk_size: UPLOAD_PART, min_split_size: UPLOAD_PART, ..RangeEngineConfig::default() }
+        RangeEngineConfig {
+            chunk_size: UPLOAD_PART,
+            min_split_size: UPLOAD_PART,
+            ..RangeEngineConfig::default()
+        }
     }
 
     async fn read_in_order(&self) -> Result<u64> {
         let bar = self.bar(self.big.size(), "read in order");
-        let mut stream = self.session.engine.stream(self.target(), RangeSpec::From(0)).await?;
+        let mut stream = self
+            .session
+            .engine
+            .stream(self.target(), RangeSpec::From(0))
+            .await?;
         let mut at = 0;
         while let Some(chunk) = stream.next().await {
             let chunk: Bytes = chunk?;
@@ -161,11 +205,18 @@ impl Stage<'_> {
         }
         bar.finish_and_clear();
         let stats: RangeStats = stream.stats();
-        tracing::info!(mb_s = stats.throughput_mbps(), retries = stats.retries, "read in order");
+        tracing::info!(
+            mb_s = stats.throughput_mbps(),
+            retries = stats.retries,
+            "read in order"
+        );
         if at == self.big.size() {
             return Ok(at);
         }
-        Err(CliError::new(ErrorKind::Corrupt, format!("demo: {at} of {} bytes came", self.big.size())))
+        Err(CliError::new(
+            ErrorKind::Corrupt,
+            format!("demo: {at} of {} bytes came", self.big.size()),
+        ))
     }
 
     async fn read_ranges(&self) -> Result<u64> {
@@ -181,7 +232,10 @@ impl Stage<'_> {
         let mut random = fastrand::Rng::with_seed(1);
         let len = 256 * 1024;
         let ranges: Vec<ByteRange> = (0..400)
-            .map(|_| ByteRange::at(random.u64(0..self.big.size().saturating_sub(len).max(1)), len).clamp_to(self.big.size()))
+            .map(|_| {
+                ByteRange::at(random.u64(0..self.big.size().saturating_sub(len).max(1)), len)
+                    .clamp_to(self.big.size())
+            })
             .collect();
         self.read_all("read at random", ranges, READERS).await
     }
@@ -227,7 +281,10 @@ impl Answer {
         let mut text = String::from(
             "A store 30 ms and 90 MB/s per connection away (one local socket); both sides run in this process.\n\n",
         );
-        text.push_str(&format!("{:<24} {:>10} {:>8} {:>9} {:>7}\n", "", "bytes", "MB/s", "requests", "CPU s"));
+        text.push_str(&format!(
+            "{:<24} {:>10} {:>8} {:>9} {:>7}\n",
+            "", "bytes", "MB/s", "requests", "CPU s"
+        ));
         for step in &self.steps {
             text.push_str(&format!(
                 "{:<24} {:>10} {:>8.0} {:>9} {:>7.2}\n",
@@ -238,7 +295,10 @@ impl Answer {
                 step.cpu_s
             ));
         }
-        text.push_str(&format!("\nEvery one of {} bytes read was compared with what was written.", self.verified_bytes));
+        text.push_str(&format!(
+            "\nEvery one of {} bytes read was compared with what was written.",
+            self.verified_bytes
+        ));
         text
     }
 }

@@ -46,7 +46,8 @@ pub(crate) fn run(session: &Session, args: &GetArgs) -> Result<()> {
             return Ok(Report::new("-", 1, bytes));
         }
         let name = location.file_name().ok_or_else(|| {
-            CliError::usage(format!("{location} has no name that a file could have")).hint("name the file to write")
+            CliError::usage(format!("{location} has no name that a file could have"))
+                .hint("name the file to write")
         })?;
         let (directory, name) = dest::resolve(args.dest.as_deref(), &name)?;
         match one(session, target.clone(), range, &directory, &name, args.no_clobber).await {
@@ -65,12 +66,18 @@ pub(crate) fn run(session: &Session, args: &GetArgs) -> Result<()> {
             Err(error) => Err(error),
         }
     })?;
-    report.finish(session, &location.to_string(), forebay_types::Clock::now(&clock).as_secs_f64());
+    report.finish(
+        session,
+        &location.to_string(),
+        forebay_types::Clock::now(&clock).as_secs_f64(),
+    );
     if args.dest.as_deref() == Some("-") {
         return Ok(());
     }
     let quiet = session.output.quiet;
-    session.output.answer(&report, || if quiet { String::new() } else { report.text() })
+    session
+        .output
+        .answer(&report, || if quiet { String::new() } else { report.text() })
 }
 
 /// One object into one file, which has its name only when it has all its bytes.
@@ -88,7 +95,10 @@ async fn one(
     let len = opened.range().len();
     let staged = directory.stage(name, len)?;
     let bar = progress::bytes(session.output, len, &name.to_string_lossy());
-    opened.into_sink(staged.sink(bar.clone())).await.map_err(|e| staged.explain(e))?;
+    opened
+        .into_sink(staged.sink(bar.clone()))
+        .await
+        .map_err(|e| staged.explain(e))?;
     staged.finish(no_clobber)?;
     bar.finish_and_clear();
     Ok(len)
@@ -119,8 +129,16 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let what = if self.objects == 1 { String::new() } else { format!("{} objects, ", self.objects) };
-        let skipped = if self.skipped > 0 { format!(", {} skipped", self.skipped) } else { String::new() };
+        let what = if self.objects == 1 {
+            String::new()
+        } else {
+            format!("{} objects, ", self.objects)
+        };
+        let skipped = if self.skipped > 0 {
+            format!(", {} skipped", self.skipped)
+        } else {
+            String::new()
+        };
         format!(
             "{}: {what}{:#} in {:.2} s, {:.0} MB/s, {} requests{skipped}",
             self.dest,

@@ -25,7 +25,7 @@ pub(crate) fn run(session: &Session, args: &LsArgs) -> Result<()> {
         let mut lines = Lines::new(session.output.json, &location);
         let listed = list(&location, &source, args.recursive, &mut lines).await;
         // Said even if the listing broke off: what is missing is missing.
-        let skipped = session.opener.transport().meter().skipped_keys();
+        let skipped = source.skipped_names();
         if skipped > 0 {
             tracing::warn!(
                 skipped,

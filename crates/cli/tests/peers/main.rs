@@ -2,7 +2,10 @@
 //! `FOREBAY_TEST_NGINX` and `FOREBAY_TEST_MOTO`; without these the tests say that they did not run.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
-#![expect(clippy::disallowed_methods, reason = "the test command tells by the environment what it installed")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the test command tells by the environment what it installed"
+)]
 
 mod moto;
 mod nginx;
@@ -32,12 +35,19 @@ impl Server {
     fn start(make: impl FnOnce(&Path, u16) -> Command) -> Self {
         let dir = tempfile::tempdir().unwrap();
         // Free now; nobody else takes ports of this machine at this rate.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let child = make(dir.path(), port).spawn().unwrap();
         let server = Self { child, port, dir };
         let begun = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(30), "the server does not listen");
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "the server does not listen"
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         server
@@ -65,7 +75,10 @@ fn forebay(dir: &Path, env: &[(&str, &str)], args: &[&str]) -> Output {
 
 #[track_caller]
 fn ok(output: &Output) -> String {
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
     out.into_owned()
 }

@@ -10,13 +10,18 @@ fn start() -> Option<Server> {
     let moto = installed("FOREBAY_TEST_MOTO")?;
     let server = Server::start(|_, port| {
         let mut command = Command::new(moto);
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         command
     });
     // Moto lets anybody make a bucket.
     let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
     stream
-        .write_all(b"PUT /bucket HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        .write_all(
+            b"PUT /bucket HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        )
         .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -50,7 +55,17 @@ fn objects_go_there_and_come_back() {
     let large = std::fs::read(dir.path().join("tree/a b+c/large.bin")).unwrap();
     assert!(large == std::fs::read(dir.path().join("large.bin")).unwrap());
     let missing = forebay(dir.path(), &env, &["cat", "s3://bucket/nothing"]);
-    assert_eq!(missing.status.code(), Some(3), "{}", String::from_utf8_lossy(&missing.stderr));
+    assert_eq!(
+        missing.status.code(),
+        Some(3),
+        "{}",
+        String::from_utf8_lossy(&missing.stderr)
+    );
     let no_bucket = forebay(dir.path(), &env, &["cat", "s3://elsewhere/nothing"]);
-    assert_eq!(no_bucket.status.code(), Some(3), "{}", String::from_utf8_lossy(&no_bucket.stderr));
+    assert_eq!(
+        no_bucket.status.code(),
+        Some(3),
+        "{}",
+        String::from_utf8_lossy(&no_bucket.stderr)
+    );
 }

@@ -54,11 +54,23 @@ fn files_come_whole_by_every_road() {
     }
     // A server that serves no ranges still gives the middle.
     for path in ["big%20file.bin", "norange/big%20file.bin"] {
-        let output = forebay(dir.path(), &[], &["cat", "--range", "1000000-1000099", &url(&server, path)]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let output = forebay(
+            dir.path(),
+            &[],
+            &["cat", "--range", "1000000-1000099", &url(&server, path)],
+        );
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         assert_eq!(output.stdout, bytes[1_000_000..1_000_100], "{path}");
     }
-    let stat = ok(&forebay(dir.path(), &[], &["stat", "--json", &url(&server, "big%20file.bin")]));
+    let stat = ok(&forebay(
+        dir.path(),
+        &[],
+        &["stat", "--json", &url(&server, "big%20file.bin")],
+    ));
     assert!(stat.contains(&format!("\"size\":{BIG}")), "{stat}");
 }
 
@@ -69,12 +81,24 @@ fn passwords_open_doors_and_are_not_shown() {
     let dir = tempfile::tempdir().unwrap();
     let with = format!("http://user:secret@127.0.0.1:{}/private/small.bin", server.port);
     let output = forebay(dir.path(), &[], &["-vvv", "cat", &with]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(output.stdout, bytes);
     assert!(!String::from_utf8_lossy(&output.stderr).contains("secret"));
-    let wrong = format!("http://user:wrongpass@127.0.0.1:{}/private/small.bin", server.port);
+    let wrong = format!(
+        "http://user:wrongpass@127.0.0.1:{}/private/small.bin",
+        server.port
+    );
     let output = forebay(dir.path(), &[], &["cat", &wrong]);
-    assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(4),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(!String::from_utf8_lossy(&output.stderr).contains("wrongpass"));
 }
 
@@ -83,7 +107,12 @@ fn what_is_not_there_is_said() {
     let Some(server) = start() else { return };
     let dir = tempfile::tempdir().unwrap();
     let output = forebay(dir.path(), &[], &["get", &url(&server, "nothing.bin")]);
-    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(3),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     std::fs::write(server.dir.path().join("www/empty"), "").unwrap();
     assert!(get(&server, dir.path(), "empty").is_empty());
 }

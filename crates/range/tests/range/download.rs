@@ -1,8 +1,8 @@
 //! The engine over a function that fetches ranges.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +15,10 @@ use tokio_util::sync::CancellationToken;
 use crate::world::{KIB, MIB, small_parts, within};
 
 fn config() -> RangeEngineConfig {
-    RangeEngineConfig { stall_timeout: Duration::from_secs(10), ..small_parts() }
+    RangeEngineConfig {
+        stall_timeout: Duration::from_secs(10),
+        ..small_parts()
+    }
 }
 
 fn of(content: &Content, offset: u64, len: u64) -> Bytes {
@@ -23,7 +26,12 @@ fn of(content: &Content, offset: u64, len: u64) -> Bytes {
 }
 
 fn unavailable() -> object_store::Error {
-    let status = Failure::Status { status: 503, code: None, message: None, retry_after: None };
+    let status = Failure::Status {
+        status: 503,
+        code: None,
+        message: None,
+        retry_after: None,
+    };
     status.into_store_error("range")
 }
 
@@ -71,7 +79,12 @@ async fn ranges_that_fail_are_fetched_again_as_far_as_that_helps() {
     assert_eq!(stats.retries, 8, "{stats:?}");
 
     let denied = |_, _| async {
-        let status = Failure::Status { status: 403, code: None, message: None, retry_after: None };
+        let status = Failure::Status {
+            status: 403,
+            code: None,
+            message: None,
+            retry_after: None,
+        };
         Err(status.into_store_error("range"))
     };
     let error = within(engine.download(1000, denied, None)).await.unwrap_err();
@@ -87,7 +100,9 @@ async fn ranges_that_fail_are_fetched_again_as_far_as_that_helps() {
 async fn a_function_that_answers_with_another_length_is_not_believed() {
     let engine = RangeEngine::new(config());
     for by in [-1_i64, 1] {
-        let wrong = move |_, len: u64| async move { Ok(Bytes::from(vec![7; len.saturating_add_signed(by) as usize])) };
+        let wrong = move |_, len: u64| async move {
+            Ok(Bytes::from(vec![7; len.saturating_add_signed(by) as usize]))
+        };
         let error = within(engine.download(1000, wrong, None)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     }
@@ -139,6 +154,8 @@ async fn a_download_cancelled_before_it_begins_is_cancelled() {
     let cancel = CancellationToken::new();
     cancel.cancel();
     let never = |_, _| std::future::pending();
-    let error = within(engine.download(MIB, never, Some(cancel))).await.unwrap_err();
+    let error = within(engine.download(MIB, never, Some(cancel)))
+        .await
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
 }

@@ -55,7 +55,10 @@ impl Case {
     }
 
     pub(crate) fn only(self, door: Door) -> Self {
-        Self { doors: vec![door], ..self }
+        Self {
+            doors: vec![door],
+            ..self
+        }
     }
 
     /// Wherever it happens once.
@@ -64,24 +67,40 @@ impl Case {
     }
 
     pub(crate) fn first(self, expect: Expect) -> Self {
-        Self { first: Some(expect), ..self }
+        Self {
+            first: Some(expect),
+            ..self
+        }
     }
 
     pub(crate) fn later(self, expect: Expect) -> Self {
-        Self { later: Some(expect), ..self }
+        Self {
+            later: Some(expect),
+            ..self
+        }
     }
 
     pub(crate) fn alone(self, expect: Expect) -> Self {
-        Self { alone: Some(expect), ..self }
+        Self {
+            alone: Some(expect),
+            ..self
+        }
     }
 
     /// When it happens every time.
     pub(crate) fn always(self, expect: Expect) -> Self {
-        Self { always: Some(expect), alone_always: Some(expect), ..self }
+        Self {
+            always: Some(expect),
+            alone_always: Some(expect),
+            ..self
+        }
     }
 
     pub(crate) fn alone_always(self, expect: Expect) -> Self {
-        Self { alone_always: Some(expect), ..self }
+        Self {
+            alone_always: Some(expect),
+            ..self
+        }
     }
 
     pub(crate) async fn run(self) {
@@ -92,7 +111,12 @@ impl Case {
             ("the third request", LARGE, self.later, (2, Some(1))),
             ("every request", LARGE, self.always, (0, None)),
             ("the only request", SMALL, self.alone, (0, Some(1))),
-            ("every attempt at the only request", SMALL, self.alone_always, (0, None)),
+            (
+                "every attempt at the only request",
+                SMALL,
+                self.alone_always,
+                (0, None),
+            ),
         ];
         let mut runs = Vec::new();
         for (place, size, expect, (skip, times)) in settings {
@@ -101,10 +125,21 @@ impl Case {
                 for form in FORMS {
                     let rule = |kind: &FaultKind| {
                         let rule = Rule::new(kind.clone()).skip_first(skip);
-                        if let Some(times) = times { rule.times(times) } else { rule }
+                        if let Some(times) = times {
+                            rule.times(times)
+                        } else {
+                            rule
+                        }
                     };
                     let rules = self.faults.iter().map(rule).collect();
-                    runs.push(one(format!("{:?} at {place}", self.faults), *door, form, size, rules, expect));
+                    runs.push(one(
+                        format!("{:?} at {place}", self.faults),
+                        *door,
+                        form,
+                        size,
+                        rules,
+                        expect,
+                    ));
                 }
             }
         }
@@ -135,7 +170,10 @@ async fn one(what: String, door: Door, form: Form, size: u64, rules: Vec<Rule>, 
     let taken = world.take(door, form, "object", WHOLE).await;
     taken.version_of(&versions);
     world.settled().await;
-    assert!(!world.lab.faults().all_injected().is_empty(), "{what}: the fault never happened");
+    assert!(
+        !world.lab.faults().all_injected().is_empty(),
+        "{what}: the fault never happened"
+    );
     judge(&what, &world, &taken, expect);
 }
 
@@ -146,12 +184,23 @@ fn judge(what: &str, world: &World, taken: &Taken, expect: Expect) {
         (Expect::Right | Expect::RightOr(_), Ok(_)) => {}
         (Expect::Retried, Ok(stats)) => assert!(resent(stats) > 0, "{what}: {stats:?}"),
         (Expect::Fails(kinds) | Expect::RightOr(kinds), Err(error)) => {
-            assert!(kinds.contains(&error.kind()), "{what}: {:?} {error}", error.kind());
-            assert!(error.to_string().contains("object"), "{what}: the message names no object: {error}");
+            assert!(
+                kinds.contains(&error.kind()),
+                "{what}: {:?} {error}",
+                error.kind()
+            );
+            assert!(
+                error.to_string().contains("object"),
+                "{what}: the message names no object: {error}"
+            );
         }
         _ => panic!("{what}: expected {expect:?}, got {kind:?}: {:?}", taken.outcome),
     }
     if kind == Err(ErrorKind::Unavailable) || kind == Err(ErrorKind::TimedOut) {
-        assert!(world.engine.stats().retries >= 2, "{what}: given up too soon: {:?}", taken.outcome);
+        assert!(
+            world.engine.stats().retries >= 2,
+            "{what}: given up too soon: {:?}",
+            taken.outcome
+        );
     }
 }

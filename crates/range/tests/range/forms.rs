@@ -18,7 +18,10 @@ async fn ranges_mean_what_http_says() {
         (bounded(0, 1), (0, 1)),
         (bounded(0, size), (0, size)),
         (bounded(10, 400 * KIB), (10, 400 * KIB)),
-        (bounded(192 * KIB - 1, 192 * KIB + 1), (192 * KIB - 1, 192 * KIB + 1)),
+        (
+            bounded(192 * KIB - 1, 192 * KIB + 1),
+            (192 * KIB - 1, 192 * KIB + 1),
+        ),
         (bounded(size - 1, size), (size - 1, size)),
         (bounded(size - 10, size + 1000), (size - 10, size)),
         (bounded(5, 10 * size), (5, size)),
@@ -34,8 +37,14 @@ async fn ranges_mean_what_http_says() {
             for form in FORMS {
                 let taken = within(world.take(door, form, "object", spec)).await;
                 taken.version_of(std::slice::from_ref(&content));
-                let stats = taken.outcome.unwrap_or_else(|e| panic!("{spec:?} {door:?} {form:?}: {e}"));
-                assert_eq!(taken.range, Some(ByteRange::new(start, end)), "{spec:?} {door:?} {form:?}");
+                let stats = taken
+                    .outcome
+                    .unwrap_or_else(|e| panic!("{spec:?} {door:?} {form:?}: {e}"));
+                assert_eq!(
+                    taken.range,
+                    Some(ByteRange::new(start, end)),
+                    "{spec:?} {door:?} {form:?}"
+                );
                 assert_eq!(stats.bytes_downloaded, end - start, "{spec:?} {door:?} {form:?}");
                 world.settled().await;
             }
@@ -85,7 +94,11 @@ async fn an_empty_object_is_read_as_nothing() {
             for form in FORMS {
                 let taken = within(world.take(door, form, "empty", spec)).await;
                 taken.version_of(std::slice::from_ref(&content));
-                assert_eq!(taken.outcome.unwrap().bytes_downloaded, 0, "{spec:?} {door:?} {form:?}");
+                assert_eq!(
+                    taken.outcome.unwrap().bytes_downloaded,
+                    0,
+                    "{spec:?} {door:?} {form:?}"
+                );
                 assert_eq!(taken.range, Some(ByteRange::new(0, 0)));
             }
         }
@@ -102,7 +115,13 @@ async fn an_object_that_fills_up_while_it_is_found_empty_is_read_at_the_right_pl
             for form in FORMS {
                 let world = World::new(small_parts());
                 let content = world.put("object", 1, 100 * KIB);
-                world.lab.faults().add(Rule::new(FaultKind::Status { code: 416, retry_after: None }).times(1));
+                world.lab.faults().add(
+                    Rule::new(FaultKind::Status {
+                        code: 416,
+                        retry_after: None,
+                    })
+                    .times(1),
+                );
                 let taken = within(world.take(door, form, "object", spec)).await;
                 taken.version_of(&[content]);
                 taken.outcome.unwrap();
@@ -119,7 +138,13 @@ async fn a_server_without_ranges_is_read_in_any_range() {
     let content = world.put("object", 1, size);
     world.put("empty", 1, 0);
     world.lab.faults().add(Rule::new(FaultKind::WholeBody));
-    for spec in [WHOLE, bounded(0, 10), bounded(10, 400_000), RangeSpec::From(size - 5), RangeSpec::Last(70_000)] {
+    for spec in [
+        WHOLE,
+        bounded(0, 10),
+        bounded(10, 400_000),
+        RangeSpec::From(size - 5),
+        RangeSpec::Last(70_000),
+    ] {
         for form in FORMS {
             let taken = within(world.take(Door::Http, form, "object", spec)).await;
             taken.version_of(std::slice::from_ref(&content));
@@ -127,9 +152,19 @@ async fn a_server_without_ranges_is_read_in_any_range() {
             world.settled().await;
         }
     }
-    let error = within(world.engine.read(world.target(Door::Http, "object"), bounded(size, size + 1))).await;
-    assert!(matches!(error, Err(RangeError::OutOfRange { size: s, .. }) if s == size), "{error:?}");
-    let (bytes, _) = within(world.engine.read(world.target(Door::Http, "empty"), WHOLE)).await.unwrap();
+    let error = within(
+        world
+            .engine
+            .read(world.target(Door::Http, "object"), bounded(size, size + 1)),
+    )
+    .await;
+    assert!(
+        matches!(error, Err(RangeError::OutOfRange { size: s, .. }) if s == size),
+        "{error:?}"
+    );
+    let (bytes, _) = within(world.engine.read(world.target(Door::Http, "empty"), WHOLE))
+        .await
+        .unwrap();
     assert!(bytes.is_empty());
 }
 
@@ -140,13 +175,21 @@ async fn memory_and_files_are_read_like_the_rest() {
     let content = forebay_testkit::Content::pattern(1, MIB + 7);
     let whole = content.read(ByteRange::new(0, MIB + 7));
     std::fs::write(dir.path().join("object"), &whole).unwrap();
-    let file = world.opener.open(&dir.path().join("object").to_str().unwrap().parse().unwrap()).unwrap();
+    let file = world
+        .opener
+        .open(&dir.path().join("object").to_str().unwrap().parse().unwrap())
+        .unwrap();
     let memory = world.opener.memory();
     let path = object_store::path::Path::from("object");
     memory.store.put(&path, whole.into()).await.unwrap();
     for (source, path) in [(&file, file.path.clone()), (&memory, path)] {
         for form in FORMS {
-            for spec in [WHOLE, bounded(10, 400_000), bounded(0, 0), RangeSpec::Last(300_000)] {
+            for spec in [
+                WHOLE,
+                bounded(10, 400_000),
+                bounded(0, 0),
+                RangeSpec::Last(300_000),
+            ] {
                 let target = Target::at(source, path.clone(), world.config.clone());
                 let taken = within(take(&world.engine, target, form, spec)).await;
                 taken.version_of(std::slice::from_ref(&content));
@@ -174,12 +217,27 @@ async fn the_three_short_ways_give_the_same_bytes() {
     let world = World::new(small_parts());
     let content = world.put("object", 1, MIB);
     let target = || world.target(Door::S3, "object");
-    let streamed: Vec<Bytes> =
-        within(async { world.engine.stream(target(), WHOLE).await.unwrap().try_collect().await.unwrap() }).await;
+    let streamed: Vec<Bytes> = within(async {
+        world
+            .engine
+            .stream(target(), WHOLE)
+            .await
+            .unwrap()
+            .try_collect()
+            .await
+            .unwrap()
+    })
+    .await;
     content.check(0, &streamed.concat()).unwrap();
     let (read, stats) = within(world.engine.read(target(), WHOLE)).await.unwrap();
     content.check(0, &read).unwrap();
-    let sunk = within(world.engine.read_to(target(), WHOLE, std::sync::Arc::new(Discard))).await.unwrap();
+    let sunk = within(
+        world
+            .engine
+            .read_to(target(), WHOLE, std::sync::Arc::new(Discard)),
+    )
+    .await
+    .unwrap();
     assert_eq!((stats.bytes_downloaded, sunk.bytes_downloaded), (MIB, MIB));
     assert!((stats.amplification() - 1.0).abs() < 1e-9 && stats.throughput_mbps() > 0.0);
     let totals = world.engine.stats();

@@ -13,7 +13,10 @@ use object_store::path::Path;
 use crate::world::{DOORS, Door, FORMS, Form, KIB, MIB, WHOLE, World, small_parts, take, within};
 
 fn tight(config: RangeEngineConfig, budget: u64) -> World {
-    let options = EngineOptions { memory_budget: budget, ..EngineOptions::default() };
+    let options = EngineOptions {
+        memory_budget: budget,
+        ..EngineOptions::default()
+    };
     World::with(Lab::builder(), config, options, |_| {})
 }
 
@@ -24,10 +27,19 @@ fn buffered(world: &World, taken: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_finish_beside_one_that_does_not_read() {
-    let world = tight(RangeEngineConfig { chunk_size: 512 * KIB, min_split_size: MIB, ..small_parts() }, 2 * MIB);
+    let world = tight(
+        RangeEngineConfig {
+            chunk_size: 512 * KIB,
+            min_split_size: MIB,
+            ..small_parts()
+        },
+        2 * MIB,
+    );
     let content = world.put("object", 1, 6 * MIB);
     // It takes nothing, and may hold the whole budget.
-    let mut stalled = within(world.engine.stream(world.target(Door::S3, "object"), WHOLE)).await.unwrap();
+    let mut stalled = within(world.engine.stream(world.target(Door::S3, "object"), WHOLE))
+        .await
+        .unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(world.engine.budget().in_flight() > 0);
 
@@ -35,7 +47,9 @@ async fn readers_finish_beside_one_that_does_not_read() {
     let reads = (0..readers).map(|n| {
         let (world, content) = (&world, &content);
         async move {
-            let taken = world.take(Door::S3, FORMS[n % FORMS.len()], "object", WHOLE).await;
+            let taken = world
+                .take(Door::S3, FORMS[n % FORMS.len()], "object", WHOLE)
+                .await;
             taken.version_of(std::slice::from_ref(content));
             taken.outcome.unwrap();
         }
@@ -73,8 +87,15 @@ async fn streams_do_not_run_ahead_of_their_readers_by_more_than_the_budget() {
     let size = 32 * MIB;
     let budget = 2 * MIB;
     let whole_bodies = Rule::new(FaultKind::WholeBody);
-    let split = RangeEngineConfig { chunk_size: 8 * MIB, min_split_size: 12 * MIB, ..small_parts() };
-    let unsplit = RangeEngineConfig { min_split_size: u64::MAX, ..split.clone() };
+    let split = RangeEngineConfig {
+        chunk_size: 8 * MIB,
+        min_split_size: 12 * MIB,
+        ..small_parts()
+    };
+    let unsplit = RangeEngineConfig {
+        min_split_size: u64::MAX,
+        ..split.clone()
+    };
     for (door, config, rule) in [
         (Door::S3, split.clone(), None),
         (Door::S3, unsplit, None),
@@ -85,7 +106,9 @@ async fn streams_do_not_run_ahead_of_their_readers_by_more_than_the_budget() {
         if let Some(rule) = rule {
             world.lab.faults().add(rule);
         }
-        let mut stream = within(world.engine.stream(world.target(door, "object"), WHOLE)).await.unwrap();
+        let mut stream = within(world.engine.stream(world.target(door, "object"), WHOLE))
+            .await
+            .unwrap();
         let mut at = 0;
         while let Some(chunk) = within(stream.next()).await {
             let chunk = chunk.unwrap();

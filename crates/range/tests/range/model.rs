@@ -23,13 +23,23 @@ fn specs() -> impl Strategy<Value = RangeSpec> {
 }
 
 fn check(reads: &[(usize, usize, RangeSpec)], sizes: &[u64], pause: u64) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(within(async {
         let world = World::new(small_parts());
-        let versions: Vec<Content> =
-            sizes.iter().enumerate().map(|(n, size)| Content::pattern(100 + n as u64, *size)).collect();
+        let versions: Vec<Content> = sizes
+            .iter()
+            .enumerate()
+            .map(|(n, size)| Content::pattern(100 + n as u64, *size))
+            .collect();
         world.lab.objects().put(BUCKET, "object", versions[0].clone());
-        world.lab.faults().add(Rule::slow_tail(0.2, Duration::from_millis(2), 1));
+        world
+            .lab
+            .faults()
+            .add(Rule::slow_tail(0.2, Duration::from_millis(2), 1));
         let over = Arc::new(AtomicBool::new(false));
         let writer = {
             let (objects, versions, over) = (world.lab.objects().clone(), versions.clone(), over.clone());
@@ -57,7 +67,11 @@ fn check(reads: &[(usize, usize, RangeSpec)], sizes: &[u64], pause: u64) {
                 // so any that fits will do.
                 Ok(_) => {
                     let meant: Vec<_> = versions.iter().filter_map(|v| spec.resolve(v.size())).collect();
-                    assert!(meant.contains(&taken.range.unwrap()), "{spec:?}: {:?}", taken.range);
+                    assert!(
+                        meant.contains(&taken.range.unwrap()),
+                        "{spec:?}: {:?}",
+                        taken.range
+                    );
                     let _ = version;
                 }
                 Err(error) => {

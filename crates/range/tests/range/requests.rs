@@ -13,7 +13,14 @@ use crate::world::{BUCKET, DOORS, Door, FORMS, KIB, MIB, WHOLE, World, bounded, 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_object_takes_as_many_gets_as_it_has_parts_and_no_head() {
     // 100 MiB: 12 at once, then 88 in parts of 8.
-    for (size, gets) in [(0, 2), (1, 1), (64 * KIB, 1), (12 * MIB, 1), (12 * MIB + 1, 2), (100 * MIB, 12)] {
+    for (size, gets) in [
+        (0, 2),
+        (1, 1),
+        (64 * KIB, 1),
+        (12 * MIB, 1),
+        (12 * MIB + 1, 2),
+        (100 * MIB, 12),
+    ] {
         for door in DOORS {
             for form in FORMS {
                 let world = World::new(usual());
@@ -41,7 +48,10 @@ async fn a_known_object_is_asked_for_in_all_parts_at_once() {
         let source = world.source(door, "object");
         let meta = source.store.head(&source.path).await.unwrap();
         world.lab.reset_counts();
-        world.lab.faults().add(Rule::new(FaultKind::Latency(Duration::from_millis(150))));
+        world
+            .lab
+            .faults()
+            .add(Rule::new(FaultKind::Latency(Duration::from_millis(150))));
         let target = world.target(door, "object").known(&meta);
         let (bytes, stats) = within(world.engine.read(target, WHOLE)).await.unwrap();
         content.check(0, &bytes).unwrap();
@@ -63,7 +73,11 @@ async fn a_known_object_that_has_changed_meanwhile_is_not_read() {
             let target = world.target(door, "object").known(&meta);
             let taken = within(crate::world::take(&world.engine, target, form, WHOLE)).await;
             assert!(taken.pieces.is_empty());
-            assert_eq!(taken.outcome.unwrap_err().kind(), ErrorKind::Changed, "{door:?} {form:?}");
+            assert_eq!(
+                taken.outcome.unwrap_err().kind(),
+                ErrorKind::Changed,
+                "{door:?} {form:?}"
+            );
             world.settled().await;
         }
     }
@@ -74,7 +88,9 @@ async fn later_parts_insist_on_the_version_of_the_first() {
     // The lab compares If-Match itself: a new version behind the first answer gives 412, not other bytes.
     let world = World::new(small_parts());
     world.put("object", 1, MIB);
-    let opened = within(world.engine.open(world.target(Door::S3, "object"), WHOLE)).await.unwrap();
+    let opened = within(world.engine.open(world.target(Door::S3, "object"), WHOLE))
+        .await
+        .unwrap();
     world.put("object", 2, MIB);
     let error = within(opened.into_bytes()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Changed, "{error}");
@@ -100,11 +116,22 @@ async fn connections_are_used_again() {
     let world = World::new(small_parts());
     world.put("object", 1, 4 * MIB);
     for _ in 0..5 {
-        within(world.engine.read_to(world.target(Door::S3, "object"), WHOLE, Arc::new(Discard))).await.unwrap();
+        within(
+            world
+                .engine
+                .read_to(world.target(Door::S3, "object"), WHOLE, Arc::new(Discard)),
+        )
+        .await
+        .unwrap();
     }
     // Four at a time, and those that ask early.
     let counts = world.lab.counts();
-    assert!(counts.connections <= 8, "{} connections for {} GETs", counts.connections, counts.gets);
+    assert!(
+        counts.connections <= 8,
+        "{} connections for {} GETs",
+        counts.connections,
+        counts.gets
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,12 +139,19 @@ async fn connections_that_the_server_closed_meanwhile_are_no_error() {
     for door in DOORS {
         let mut world = World::new(small_parts());
         let content = world.put("object", 1, MIB);
-        within(world.engine.read(world.target(door, "object"), WHOLE)).await.unwrap();
+        within(world.engine.read(world.target(door, "object"), WHOLE))
+            .await
+            .unwrap();
         let target = world.target(door, "object");
         // The same server again at the same address: every pooled connection is dead now.
         let (addr, objects) = (world.lab.addr(), world.lab.objects().clone());
         world.lab = Lab::builder().start().unwrap();
-        world.lab = Lab::builder().bind(addr).objects(&objects).bucket(BUCKET).start().unwrap();
+        world.lab = Lab::builder()
+            .bind(addr)
+            .objects(&objects)
+            .bucket(BUCKET)
+            .start()
+            .unwrap();
         let (bytes, stats) = within(world.engine.read(target, WHOLE)).await.unwrap();
         content.check(0, &bytes).unwrap();
         assert_eq!(stats.retries, 0, "{door:?}");
@@ -128,10 +162,17 @@ async fn connections_that_the_server_closed_meanwhile_are_no_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_below_the_reads_own_is_waited_for_and_taken_for_no_stall() {
     // One connection for four parts: each waits for the others, for longer than the deadline.
-    let world = World::with(Lab::builder(), small_parts(), Default::default(), |options| options.max_connections = 1);
+    let world = World::with(Lab::builder(), small_parts(), Default::default(), |options| {
+        options.max_connections = 1;
+    });
     let content = world.put("object", 1, MIB);
-    world.lab.faults().add(Rule::new(FaultKind::Latency(Duration::from_millis(200))));
-    let (bytes, stats) = within(world.engine.read(world.target(Door::S3, "object"), WHOLE)).await.unwrap();
+    world
+        .lab
+        .faults()
+        .add(Rule::new(FaultKind::Latency(Duration::from_millis(200))));
+    let (bytes, stats) = within(world.engine.read(world.target(Door::S3, "object"), WHOLE))
+        .await
+        .unwrap();
     content.check(0, &bytes).unwrap();
     assert_eq!(stats.retries, 0, "{stats:?}");
     assert_eq!(world.lab.counts().max_concurrent_requests, 1);
@@ -147,7 +188,11 @@ async fn many_small_reads_at_once_go_through() {
         async move {
             let start = (i * 7919 * 13) % (4 * MIB - 64 * KIB);
             let target = world.target(Door::S3, "object");
-            let (bytes, _) = world.engine.read(target, bounded(start, start + 64 * KIB)).await.unwrap();
+            let (bytes, _) = world
+                .engine
+                .read(target, bounded(start, start + 64 * KIB))
+                .await
+                .unwrap();
             content.check(start, &bytes).unwrap();
         }
     });

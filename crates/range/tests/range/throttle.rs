@@ -12,16 +12,29 @@ use futures::future::join_all;
 use crate::world::{Door, FORMS, KIB, MIB, WHOLE, World, small_parts, within};
 
 fn patient() -> RangeEngineConfig {
-    RangeEngineConfig { max_retries: 8, stall_timeout: Duration::from_secs(10), ..small_parts() }
+    RangeEngineConfig {
+        max_retries: 8,
+        stall_timeout: Duration::from_secs(10),
+        ..small_parts()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_throttles_gets_fewer_requests_and_later_more_again() {
-    let options = EngineOptions { gate: GateOptions { max: 16, min: 2 }, ..EngineOptions::default() };
+    let options = EngineOptions {
+        gate: GateOptions { max: 16, min: 2 },
+        ..EngineOptions::default()
+    };
     let world = World::with(Lab::builder(), patient(), options, |_| {});
     let content = world.put("object", 1, 64 * KIB);
     assert_eq!(world.engine.gate().limit(), 16);
-    world.lab.faults().add(Rule::new(FaultKind::Status { code: 503, retry_after: None }).times(30));
+    world.lab.faults().add(
+        Rule::new(FaultKind::Status {
+            code: 503,
+            retry_after: None,
+        })
+        .times(30),
+    );
     let reads = (0..40).map(|_| world.take(Door::S3, FORMS[1], "object", WHOLE));
     let mut throttles = 0;
     for taken in within(join_all(reads)).await {
@@ -42,10 +55,16 @@ async fn a_server_that_throttles_gets_fewer_requests_and_later_more_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gate_bounds_the_requests_of_all_reads_together() {
-    let options = EngineOptions { gate: GateOptions { max: 3, min: 1 }, ..EngineOptions::default() };
+    let options = EngineOptions {
+        gate: GateOptions { max: 3, min: 1 },
+        ..EngineOptions::default()
+    };
     let world = World::with(Lab::builder(), patient(), options, |_| {});
     let content = world.put("object", 1, MIB);
-    world.lab.faults().add(Rule::new(FaultKind::Latency(Duration::from_millis(5))));
+    world
+        .lab
+        .faults()
+        .add(Rule::new(FaultKind::Latency(Duration::from_millis(5))));
     let reads = (0..6).map(|n| world.take(Door::S3, FORMS[n % 3], "object", WHOLE));
     for taken in within(join_all(reads)).await {
         taken.version_of(std::slice::from_ref(&content));
@@ -59,13 +78,22 @@ async fn the_gate_bounds_the_requests_of_all_reads_together() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_go_before_read_ahead_and_read_ahead_before_warming() {
-    let options = EngineOptions { gate: GateOptions { max: 1, min: 1 }, ..EngineOptions::default() };
-    let config = RangeEngineConfig { ask_early: false, ..patient() };
+    let options = EngineOptions {
+        gate: GateOptions { max: 1, min: 1 },
+        ..EngineOptions::default()
+    };
+    let config = RangeEngineConfig {
+        ask_early: false,
+        ..patient()
+    };
     let world = World::with(Lab::builder(), config, options, |_| {});
     for key in ["blocker", "warm", "ahead", "demand"] {
         world.put(key, 1, 1000);
     }
-    world.lab.faults().add(Rule::new(FaultKind::Latency(Duration::from_millis(100))).key_prefix("blocker"));
+    world
+        .lab
+        .faults()
+        .add(Rule::new(FaultKind::Latency(Duration::from_millis(100))).key_prefix("blocker"));
     let order = Arc::new(std::sync::Mutex::new(Vec::new()));
     let read = |key: &'static str, intent: Intent| {
         let (engine, order) = (world.engine.clone(), order.clone());

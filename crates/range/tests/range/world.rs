@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_range::{EngineOptions, RangeEngine, RangeEngineConfig, RangeError, RangeSink, RangeStats, Target};
+use forebay_range::{
+    EngineOptions, RangeEngine, RangeEngineConfig, RangeError, RangeSink, RangeStats, Target,
+};
 use forebay_source::{Opener, Source, SourceOptions};
 use forebay_testkit::{Content, Lab, LabBuilder, Profile};
 use forebay_types::{ByteRange, RangeSpec, SystemClock};
@@ -23,7 +25,10 @@ fn init_logging() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
     });
 }
 
@@ -61,7 +66,10 @@ pub(crate) fn small_parts() -> RangeEngineConfig {
 
 /// The configuration that users get.
 pub(crate) fn usual() -> RangeEngineConfig {
-    RangeEngineConfig { hedge: false, ..RangeEngineConfig::default() }
+    RangeEngineConfig {
+        hedge: false,
+        ..RangeEngineConfig::default()
+    }
 }
 
 pub(crate) struct World {
@@ -77,7 +85,12 @@ impl World {
     }
 
     pub(crate) fn at(profile: Profile, config: RangeEngineConfig) -> Self {
-        Self::with(Lab::builder().profile(profile), config, EngineOptions::default(), |_| {})
+        Self::with(
+            Lab::builder().profile(profile),
+            config,
+            EngineOptions::default(),
+            |_| {},
+        )
     }
 
     pub(crate) fn with(
@@ -91,7 +104,12 @@ impl World {
         let mut settings = s3_options(&lab);
         source(&mut settings);
         let engine = RangeEngine::with_options(config.clone(), options, Arc::new(SystemClock::new()));
-        Self { lab, opener: Opener::new(settings), engine, config: Arc::new(config) }
+        Self {
+            lab,
+            opener: Opener::new(settings),
+            engine,
+            config: Arc::new(config),
+        }
     }
 
     /// Puts a pattern and returns it.
@@ -133,7 +151,10 @@ impl World {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("left behind (memory, turns, permits, requests at the lab): {:?}", held());
+        panic!(
+            "left behind (memory, turns, permits, requests at the lab): {:?}",
+            held()
+        );
     }
 }
 
@@ -153,7 +174,9 @@ pub(crate) fn s3_options(lab: &Lab) -> SourceOptions {
 
 /// Fails instead of hanging.
 pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, work).await.expect("the test hangs")
+    tokio::time::timeout(DEADLINE, work)
+        .await
+        .expect("the test hangs")
 }
 
 pub(crate) const WHOLE: RangeSpec = RangeSpec::From(0);
@@ -175,7 +198,13 @@ pub(crate) struct Taken {
 pub(crate) async fn take(engine: &RangeEngine, target: Target, form: Form, spec: RangeSpec) -> Taken {
     let opened = match engine.open(target, spec).await {
         Ok(opened) => opened,
-        Err(error) => return Taken { range: None, pieces: Vec::new(), outcome: Err(error) },
+        Err(error) => {
+            return Taken {
+                range: None,
+                pieces: Vec::new(),
+                outcome: Err(error),
+            };
+        }
     };
     let range = Some(opened.range());
     match form {
@@ -191,15 +220,31 @@ pub(crate) async fn take(engine: &RangeEngine, target: Target, form: Form, spec:
                     }
                     Err(error) => {
                         assert!(stream.next().await.is_none(), "an error ends the stream");
-                        return Taken { range, pieces, outcome: Err(error) };
+                        return Taken {
+                            range,
+                            pieces,
+                            outcome: Err(error),
+                        };
                     }
                 }
             }
-            Taken { range, pieces, outcome: Ok(stream.stats()) }
+            Taken {
+                range,
+                pieces,
+                outcome: Ok(stream.stats()),
+            }
         }
         Form::Read => match opened.into_bytes().await {
-            Ok((bytes, stats)) => Taken { range, pieces: vec![(0, bytes)], outcome: Ok(stats) },
-            Err(error) => Taken { range, pieces: Vec::new(), outcome: Err(error) },
+            Ok((bytes, stats)) => Taken {
+                range,
+                pieces: vec![(0, bytes)],
+                outcome: Ok(stats),
+            },
+            Err(error) => Taken {
+                range,
+                pieces: Vec::new(),
+                outcome: Err(error),
+            },
         },
         Form::ReadTo => {
             let sink = Arc::new(Pieces::default());
@@ -207,7 +252,11 @@ pub(crate) async fn take(engine: &RangeEngine, target: Target, form: Form, spec:
             // Tasks of a failed read end at their next await; what they wrote is looked at as well.
             let mut pieces = std::mem::take(&mut *sink.written.lock().unwrap());
             pieces.sort_by_key(|(offset, _)| *offset);
-            Taken { range, pieces, outcome }
+            Taken {
+                range,
+                pieces,
+                outcome,
+            }
         }
     }
 }
@@ -224,10 +273,16 @@ impl Taken {
         }
         if self.outcome.is_ok() {
             let sum: u64 = self.pieces.iter().map(|(_, bytes)| bytes.len() as u64).sum();
-            assert_eq!((sum, end), (range.len(), range.len()), "success, but not all bytes came");
+            assert_eq!(
+                (sum, end),
+                (range.len(), range.len()),
+                "success, but not all bytes came"
+            );
         }
         let fits = |content: &Content| {
-            self.pieces.iter().try_for_each(|(offset, bytes)| content.check(range.start() + offset, bytes))
+            self.pieces
+                .iter()
+                .try_for_each(|(offset, bytes)| content.check(range.start() + offset, bytes))
         };
         let found = versions.iter().position(|content| fits(content).is_ok());
         found.unwrap_or_else(|| panic!("wrong bytes: {:?}", fits(&versions[0])))
@@ -241,7 +296,10 @@ struct Pieces {
 
 impl RangeSink for Pieces {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
-        self.written.lock().unwrap().push((offset, Bytes::copy_from_slice(bytes)));
+        self.written
+            .lock()
+            .unwrap()
+            .push((offset, Bytes::copy_from_slice(bytes)));
         Ok(())
     }
 }

@@ -45,10 +45,17 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let bits = group
+            .iter()
+            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+            << (8 * (3 - group.len()));
         for place in 0..4 {
             let index = (bits >> (18 - 6 * place)) as usize & 63;
-            text.push(if place <= group.len() { char::from(ALPHABET[index]) } else { '=' });
+            text.push(if place <= group.len() {
+                char::from(ALPHABET[index])
+            } else {
+                '='
+            });
         }
     }
     text
@@ -82,9 +89,10 @@ impl Wanted {
             };
             put(header::RANGE, &range);
         }
-        for (name, value) in
-            [(header::IF_MATCH, &options.if_match), (header::IF_NONE_MATCH, &options.if_none_match)]
-        {
+        for (name, value) in [
+            (header::IF_MATCH, &options.if_match),
+            (header::IF_NONE_MATCH, &options.if_none_match),
+        ] {
             if let Some(value) = value {
                 put(name, value);
             }
@@ -97,12 +105,23 @@ impl Wanted {
                 put(name, &httpdate::fmt_http_date(date.into()));
             }
         }
-        Self { method, headers, extensions: options.extensions.clone() }
+        Self {
+            method,
+            headers,
+            extensions: options.extensions.clone(),
+        }
     }
 
     /// The smallest GET that tells size and version.
     pub(super) fn first_byte(options: &GetOptions) -> Self {
-        Self::of(&GetOptions { range: Some((0..1).into()), head: false, ..options.clone() }, Method::GET)
+        Self::of(
+            &GetOptions {
+                range: Some((0..1).into()),
+                head: false,
+                ..options.clone()
+            },
+            Method::GET,
+        )
     }
 }
 
@@ -119,12 +138,16 @@ pub(super) async fn send(
         *request.method_mut() = wanted.method.clone();
         *request.headers_mut() = wanted.headers.clone();
         *request.extensions_mut() = wanted.extensions.clone();
-        *request.uri_mut() = url.as_str().parse().map_err(|_| Failure::BadUri { why: "it is malformed" })?;
+        *request.uri_mut() = url.as_str().parse().map_err(|_| Failure::BadUri {
+            why: "it is malformed",
+        })?;
         // Only to the server that the user named: a redirect must not carry the password elsewhere.
         if let Some(auth) = auth
             && url.origin() == home
         {
-            request.headers_mut().insert(header::AUTHORIZATION, auth.header.clone());
+            request
+                .headers_mut()
+                .insert(header::AUTHORIZATION, auth.header.clone());
         }
         let response = send_repeating(transport, request).await?;
         let redirect = matches!(
@@ -138,9 +161,14 @@ pub(super) async fn send(
         if !redirect {
             return Ok(response);
         }
-        let target = response.headers().get(header::LOCATION).and_then(|l| l.to_str().ok());
+        let target = response
+            .headers()
+            .get(header::LOCATION)
+            .and_then(|l| l.to_str().ok());
         let target = target.ok_or(Failure::Redirect("without a target"))?;
-        url = url.join(target).map_err(|_| Failure::Redirect("to something that is no URL"))?;
+        url = url
+            .join(target)
+            .map_err(|_| Failure::Redirect("to something that is no URL"))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Failure::Redirect("to something that is not http"));
         }
@@ -157,7 +185,13 @@ mod tests {
 
     #[test]
     fn base64_is_that_of_the_rfc() {
-        for (plain, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (plain, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(plain.as_bytes()), text);
         }
     }

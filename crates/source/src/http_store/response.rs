@@ -31,7 +31,13 @@ pub(super) fn head(
     let meta = meta(location, headers, size);
     check(options, &meta)?;
     let payload = GetResultPayload::Stream(futures::stream::empty().boxed());
-    Ok(GetResult { payload, range: 0..size, attributes: attributes(headers), extensions: Extensions::new(), meta })
+    Ok(GetResult {
+        payload,
+        range: 0..size,
+        attributes: attributes(headers),
+        extensions: Extensions::new(),
+        meta,
+    })
 }
 
 /// The bytes asked for, cut out of the whole if the server has no ranges.
@@ -47,7 +53,10 @@ pub(super) async fn body(
     let (parts, body) = response.into_parts();
     let headers = &parts.headers;
     let path = location.to_string();
-    let stream = body.into_data_stream().map(move |chunk| chunk.map_err(|f| f.into_store_error(&path))).boxed();
+    let stream = body
+        .into_data_stream()
+        .map(move |chunk| chunk.map_err(|f| f.into_store_error(&path)))
+        .boxed();
     let mut extensions = Extensions::new();
     let (range, size, stream) = match (&options.range, status) {
         (Some(_), StatusCode::PARTIAL_CONTENT) => {
@@ -73,22 +82,39 @@ pub(super) async fn body(
     let meta = meta(location, headers, size);
     check(options, &meta)?;
     let payload = GetResultPayload::Stream(stream);
-    Ok(GetResult { payload, range: range.into(), attributes: attributes(headers), extensions, meta })
+    Ok(GetResult {
+        payload,
+        range: range.into(),
+        attributes: attributes(headers),
+        extensions,
+        meta,
+    })
 }
 
 fn plain_status(status: StatusCode) -> Failure {
-    Failure::Status { status: status.as_u16(), code: None, message: None, retry_after: None }
+    Failure::Status {
+        status: status.as_u16(),
+        code: None,
+        message: None,
+        retry_after: None,
+    }
 }
 
 /// Servers that ignore conditions answer 200; the caller must not take that for a match.
 fn check(options: &GetOptions, meta: &ObjectMeta) -> Result<(), Failure> {
     match (&options.if_match, &meta.e_tag) {
-        (Some(expected), Some(got)) if expected != "*" && !expected.split(',').any(|tag| tag.trim() == got) => {
-            Err(Failure::Changed { expected: expected.clone(), got: got.clone() })
+        (Some(expected), Some(got))
+            if expected != "*" && !expected.split(',').any(|tag| tag.trim() == got) =>
+        {
+            Err(Failure::Changed {
+                expected: expected.clone(),
+                got: got.clone(),
+            })
         }
-        (Some(expected), None) if expected != "*" => {
-            Err(Failure::Changed { expected: expected.clone(), got: "without an ETag".to_owned() })
-        }
+        (Some(expected), None) if expected != "*" => Err(Failure::Changed {
+            expected: expected.clone(),
+            got: "without an ETag".to_owned(),
+        }),
         _ => Ok(()),
     }
 }
@@ -101,7 +127,11 @@ fn resolve(asked: Option<&GetRange>, size: u64) -> Result<ByteRange, Failure> {
         Some(GetRange::Suffix(len)) => ByteRange::new(size.saturating_sub(*len), size),
     };
     // What a server with ranges would say.
-    if asked.is_some() && range.start() >= size { Err(plain_status(StatusCode::RANGE_NOT_SATISFIABLE)) } else { Ok(range.clamp_to(size)) }
+    if asked.is_some() && range.start() >= size {
+        Err(plain_status(StatusCode::RANGE_NOT_SATISFIABLE))
+    } else {
+        Ok(range.clamp_to(size))
+    }
 }
 
 /// Drops what comes before `wanted`, and stops after it.
@@ -138,16 +168,26 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 /// `bytes A-B/SIZE` (RFC 9110 §14.4) as a range and a size.
 fn content_range(headers: &HeaderMap) -> Result<(ByteRange, u64), Failure> {
-    let malformed = |why: &str| Failure::Malformed { what: "Content-Range", why: why.to_owned() };
+    let malformed = |why: &str| Failure::Malformed {
+        what: "Content-Range",
+        why: why.to_owned(),
+    };
     let value = text(headers, &header::CONTENT_RANGE).ok_or_else(|| malformed("it is missing"))?;
     let shown = || malformed(&forebay_types::printable(value));
-    let (range, size) = value.trim().strip_prefix("bytes ").and_then(|v| v.split_once('/')).ok_or_else(shown)?;
+    let (range, size) = value
+        .trim()
+        .strip_prefix("bytes ")
+        .and_then(|v| v.split_once('/'))
+        .ok_or_else(shown)?;
     if size == "*" {
         return Err(Failure::NoLength);
     }
     let size: u64 = size.parse().map_err(|_| shown())?;
     let (first, last) = range.split_once('-').ok_or_else(shown)?;
-    let (first, last): (u64, u64) = (first.parse().map_err(|_| shown())?, last.parse().map_err(|_| shown())?);
+    let (first, last): (u64, u64) = (
+        first.parse().map_err(|_| shown())?,
+        last.parse().map_err(|_| shown())?,
+    );
     if last < first || last >= size {
         return Err(shown());
     }
@@ -194,7 +234,14 @@ mod tests {
         };
         assert_eq!(parse("bytes 0-9/100").unwrap(), (ByteRange::new(0, 10), 100));
         assert!(matches!(parse("bytes 0-9/*"), Err(Failure::NoLength)));
-        for bad in ["bytes 9-0/100", "bytes 0-100/100", "bytes */100", "items 0-9/100", "bytes 0-9", "bytes a-b/c"] {
+        for bad in [
+            "bytes 9-0/100",
+            "bytes 0-100/100",
+            "bytes */100",
+            "items 0-9/100",
+            "bytes 0-9",
+            "bytes a-b/c",
+        ] {
             assert!(matches!(parse(bad), Err(Failure::Malformed { .. })), "{bad}");
         }
     }
@@ -204,8 +251,15 @@ mod tests {
         for (start, end) in [(0, 3), (3, 8), (2, 10), (9, 10), (0, 10), (5, 5)] {
             let chunks = [&b"0123"[..], b"", b"45", b"6789"].map(|c| Ok(Bytes::from_static(c)));
             let stream = futures::stream::iter(chunks).boxed();
-            let got: Vec<_> = cut(stream, ByteRange::new(start, end)).map(Result::unwrap).collect().await;
-            assert_eq!(got.concat(), b"0123456789"[start as usize..end as usize], "{start}..{end}");
+            let got: Vec<_> = cut(stream, ByteRange::new(start, end))
+                .map(Result::unwrap)
+                .collect()
+                .await;
+            assert_eq!(
+                got.concat(),
+                b"0123456789"[start as usize..end as usize],
+                "{start}..{end}"
+            );
         }
     }
 }

@@ -13,8 +13,8 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::failure::Failure;
-use super::pool::{Connection, Key, Pool};
 use super::meter::WireMeter;
+use super::pool::{Connection, Key, Pool};
 
 /// The bytes of a response, straight from its connection.
 ///
@@ -48,18 +48,26 @@ struct Inner {
 }
 
 impl Body {
-    pub(super) fn new(
-        incoming: Incoming,
-        connection: Connection,
-        ends: Ends,
-        head_only: bool,
-    ) -> Self {
-        let left = if head_only { Some(0) } else { incoming.size_hint().exact() };
-        let mut inner = Inner { incoming, left, connection: Some(connection), ends, alarm: None, fed: true };
+    pub(super) fn new(incoming: Incoming, connection: Connection, ends: Ends, head_only: bool) -> Self {
+        let left = if head_only {
+            Some(0)
+        } else {
+            incoming.size_hint().exact()
+        };
+        let mut inner = Inner {
+            incoming,
+            left,
+            connection: Some(connection),
+            ends,
+            alarm: None,
+            fed: true,
+        };
         if left == Some(0) {
             inner.recycle();
         }
-        Self { inner: Mutex::new(inner) }
+        Self {
+            inner: Mutex::new(inner),
+        }
     }
 
     fn inner(&mut self) -> &mut Inner {
@@ -83,7 +91,9 @@ impl Inner {
                 return Poll::Ready(self.account(next));
             }
             // Nothing buffered: read from the socket. What arrives stands in `incoming` within this very poll.
-            let Some(connection) = &mut self.connection else { return self.poll_alarm(cx) };
+            let Some(connection) = &mut self.connection else {
+                return self.poll_alarm(cx);
+            };
             match connection.poll_wire(cx) {
                 // Over: what it left in `incoming` (bytes, or the reason) comes out in the next round.
                 Poll::Ready(_) => self.connection = None,
@@ -100,13 +110,18 @@ impl Inner {
     /// Nothing to read: wait, but not for ever.
     fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         let after = self.ends.stall;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(after)));
         if std::mem::take(&mut self.fed) {
             alarm.as_mut().reset(tokio::time::Instant::now() + after);
         }
         alarm.as_mut().poll(cx).map(|()| {
             self.connection = None;
-            Some(Err(Failure::Stalled { what: "the body of the response", after }))
+            Some(Err(Failure::Stalled {
+                what: "the body of the response",
+                after,
+            }))
         })
     }
 
@@ -130,7 +145,10 @@ impl Inner {
             }
             Some(Err(source)) => {
                 self.connection = None;
-                Some(Err(Failure::Broken { host: self.ends.key.to_string(), source }))
+                Some(Err(Failure::Broken {
+                    host: self.ends.key.to_string(),
+                    source,
+                }))
             }
             None => {
                 self.recycle();

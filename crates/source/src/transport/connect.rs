@@ -28,25 +28,41 @@ pub(super) struct Dialer {
 
 impl Dialer {
     pub(super) fn new(options: TransportOptions) -> Self {
-        Self { options, tls: OnceLock::new() }
+        Self {
+            options,
+            tls: OnceLock::new(),
+        }
     }
 
     pub(super) async fn dial(&self, key: &Key) -> Result<Connection, Failure> {
         let after = self.options.connect_timeout;
         tokio::time::timeout(after, self.dial_without_deadline(key))
             .await
-            .unwrap_or_else(|_| Err(Failure::ConnectTimeout { host: key.to_string(), after }))
+            .unwrap_or_else(|_| {
+                Err(Failure::ConnectTimeout {
+                    host: key.to_string(),
+                    after,
+                })
+            })
     }
 
     async fn dial_without_deadline(&self, key: &Key) -> Result<Connection, Failure> {
-        let refused = |source| Failure::Connect { host: key.to_string(), source };
+        let refused = |source| Failure::Connect {
+            host: key.to_string(),
+            source,
+        };
         let tcp = connect_tcp(key).await.map_err(refused)?;
         // Requests are one small write: waiting for more to send (Nagle) only delays them.
         tcp.set_nodelay(true).map_err(refused)?;
         let stream = if key.tls {
-            let config = self.tls_config().map_err(|why| Failure::Tls { host: key.to_string(), why })?;
-            let name = ServerName::try_from(key.host.clone())
-                .map_err(|e| Failure::Tls { host: key.to_string(), why: e.to_string() })?;
+            let config = self.tls_config().map_err(|why| Failure::Tls {
+                host: key.to_string(),
+                why,
+            })?;
+            let name = ServerName::try_from(key.host.clone()).map_err(|e| Failure::Tls {
+                host: key.to_string(),
+                why: e.to_string(),
+            })?;
             let tls = TlsConnector::from(config)
                 .connect(name, tcp)
                 .await
@@ -59,12 +75,17 @@ impl Dialer {
             .max_buf_size(self.options.read_buffer)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|source| Failure::Broken { host: key.to_string(), source })?;
+            .map_err(|source| Failure::Broken {
+                host: key.to_string(),
+                source,
+            })?;
         Ok(Connection::new(sender, wire))
     }
 
     fn tls_config(&self) -> Result<Arc<rustls::ClientConfig>, String> {
-        self.tls.get_or_init(|| build_tls(self.options.extra_roots.as_deref()).map(Arc::new)).clone()
+        self.tls
+            .get_or_init(|| build_tls(self.options.extra_roots.as_deref()).map(Arc::new))
+            .clone()
     }
 }
 
@@ -72,7 +93,10 @@ impl Dialer {
 fn handshake_failure(key: &Key, error: io::Error) -> Failure {
     let host = key.to_string();
     if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) {
-        Failure::Tls { host, why: error.to_string() }
+        Failure::Tls {
+            host,
+            why: error.to_string(),
+        }
     } else {
         Failure::Connect { host, source: error }
     }
@@ -80,8 +104,9 @@ fn handshake_failure(key: &Key, error: io::Error) -> Failure {
 
 /// Tries the host's addresses in random order, so that many connections spread over all of S3's.
 async fn connect_tcp(key: &Key) -> io::Result<TcpStream> {
-    let mut addresses: Vec<SocketAddr> =
-        tokio::net::lookup_host((key.host.as_str(), key.port)).await?.collect();
+    let mut addresses: Vec<SocketAddr> = tokio::net::lookup_host((key.host.as_str(), key.port))
+        .await?
+        .collect();
     fastrand::shuffle(&mut addresses);
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
@@ -101,7 +126,8 @@ fn build_tls(extra: Option<&std::path::Path>) -> Result<rustls::ClientConfig, St
     }
     roots.add_parsable_certificates(native.certs);
     if let Some(path) = extra {
-        let unreadable = |e: &dyn std::fmt::Display| format!("cannot read the certificates in {}: {e}", path.display());
+        let unreadable =
+            |e: &dyn std::fmt::Display| format!("cannot read the certificates in {}: {e}", path.display());
         for certificate in CertificateDer::pem_file_iter(path).map_err(|e| unreadable(&e))? {
             let certificate = certificate.map_err(|e| unreadable(&e))?;
             roots.add(certificate).map_err(|e| unreadable(&e))?;

@@ -131,12 +131,22 @@ fn describe(code: Option<&str>, message: Option<&str>) -> String {
     text
 }
 
+/// The text of the first element `name` in the error document of a server, entities resolved, at most 300 characters.
+pub fn xml_element(document: &str, name: &str) -> Option<String> {
+    let (_, rest) = document.split_once(&format!("<{name}>"))?;
+    let (value, _) = rest.split_once("</")?;
+    let value = quick_xml::escape::unescape(value).unwrap_or(std::borrow::Cow::Borrowed(value));
+    Some(value.chars().take(300).collect())
+}
+
 impl Failure {
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::BadUri { .. } => ErrorKind::Invalid,
-            Self::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+            Self::Connect { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                ErrorKind::Denied
+            }
             Self::Connect { .. } | Self::Broken { .. } | Self::Length { .. } | Self::WrongRange { .. } => {
                 ErrorKind::Unavailable
             }
@@ -159,7 +169,13 @@ impl Failure {
 
     /// Whether the server asks us to send less.
     pub fn is_throttle(&self) -> bool {
-        matches!(self, Self::Status { status: 429 | 503, .. })
+        matches!(
+            self,
+            Self::Status {
+                status: 429 | 503,
+                ..
+            }
+        )
     }
 
     /// How long the server asked us to wait.
@@ -185,11 +201,25 @@ impl Failure {
     pub fn into_store_error(self, path: &str) -> object_store::Error {
         let path = path.to_owned();
         match self.kind() {
-            ErrorKind::NotFound => object_store::Error::NotFound { path, source: Box::new(self) },
-            ErrorKind::Denied => object_store::Error::PermissionDenied { path, source: Box::new(self) },
-            ErrorKind::Changed => object_store::Error::Precondition { path, source: Box::new(self) },
-            ErrorKind::Unsupported => object_store::Error::NotSupported { source: Box::new(self) },
-            _ => object_store::Error::Generic { store: "forebay", source: Box::new(self) },
+            ErrorKind::NotFound => object_store::Error::NotFound {
+                path,
+                source: Box::new(self),
+            },
+            ErrorKind::Denied => object_store::Error::PermissionDenied {
+                path,
+                source: Box::new(self),
+            },
+            ErrorKind::Changed => object_store::Error::Precondition {
+                path,
+                source: Box::new(self),
+            },
+            ErrorKind::Unsupported => object_store::Error::NotSupported {
+                source: Box::new(self),
+            },
+            _ => object_store::Error::Generic {
+                store: "forebay",
+                source: Box::new(self),
+            },
         }
     }
 }
@@ -206,4 +236,18 @@ fn is_reset(error: &hyper::Error) -> bool {
         source = inner.source();
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::xml_element;
+
+    #[test]
+    fn elements_are_found_and_unescaped() {
+        let document = "<Error><Code>NoSuchKey</Code><Message>It isn&apos;t &lt;there&gt;</Message></Error>";
+        assert_eq!(xml_element(document, "Code").unwrap(), "NoSuchKey");
+        assert_eq!(xml_element(document, "Message").unwrap(), "It isn't <there>");
+        assert_eq!(xml_element(document, "Key"), None);
+        assert_eq!(xml_element("<Code>no end", "Code"), None);
+    }
 }

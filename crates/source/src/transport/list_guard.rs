@@ -17,10 +17,26 @@ use super::meter::WireMeter;
 
 /// S3 and GCS, then Azure.
 const ENTRIES: [Entry; 4] = [
-    Entry { element: b"Contents", key: b"Key", is_prefix: false },
-    Entry { element: b"CommonPrefixes", key: b"Prefix", is_prefix: true },
-    Entry { element: b"Blob", key: b"Name", is_prefix: false },
-    Entry { element: b"BlobPrefix", key: b"Name", is_prefix: true },
+    Entry {
+        element: b"Contents",
+        key: b"Key",
+        is_prefix: false,
+    },
+    Entry {
+        element: b"CommonPrefixes",
+        key: b"Prefix",
+        is_prefix: true,
+    },
+    Entry {
+        element: b"Blob",
+        key: b"Name",
+        is_prefix: false,
+    },
+    Entry {
+        element: b"BlobPrefix",
+        key: b"Name",
+        is_prefix: true,
+    },
 ];
 
 /// An element that holds one key, and the element inside that names it.
@@ -34,12 +50,17 @@ struct Entry {
 pub(super) fn is_list(request: &HttpRequest) -> bool {
     let query = request.uri().query().unwrap_or_default();
     *request.method() == http::Method::GET
-        && query.split('&').any(|pair| pair == "list-type=2" || pair == "comp=list")
+        && query
+            .split('&')
+            .any(|pair| pair == "list-type=2" || pair == "comp=list")
 }
 
 /// The page without impossible entries; the page itself if there are none.
 pub(super) fn drop_impossible_keys(page: Bytes, meter: &WireMeter) -> Result<Bytes, Failure> {
-    let malformed = |e: &dyn std::fmt::Display| Failure::Malformed { what: "listing", why: e.to_string() };
+    let malformed = |e: &dyn std::fmt::Display| Failure::Malformed {
+        what: "listing",
+        why: e.to_string(),
+    };
     let mut reader = Reader::from_reader(page.as_ref());
     let mut kept = Writer::new(Vec::with_capacity(page.len()));
     let mut dropped = 0_u64;
@@ -74,7 +95,9 @@ pub(super) fn drop_impossible_keys(page: Bytes, meter: &WireMeter) -> Result<Byt
                         Some(c) => key.push(c),
                         None => {
                             let name = reference.decode().map_err(|e| malformed(&e))?;
-                            key.push_str(quick_xml::escape::resolve_predefined_entity(&name).unwrap_or_default());
+                            key.push_str(
+                                quick_xml::escape::resolve_predefined_entity(&name).unwrap_or_default(),
+                            );
                         }
                     }
                 }
@@ -102,12 +125,20 @@ pub(super) fn drop_impossible_keys(page: Bytes, meter: &WireMeter) -> Result<Byt
             dropped += 1;
         }
     }
-    Ok(if dropped == 0 { page } else { kept.into_inner().into() })
+    Ok(if dropped == 0 {
+        page
+    } else {
+        kept.into_inner().into()
+    })
 }
 
 /// Whether `Path` gives the key back as it is.
 fn can_hold(key: &str, is_prefix: bool) -> bool {
-    let bare = if is_prefix { key.strip_suffix('/').unwrap_or(key) } else { key };
+    let bare = if is_prefix {
+        key.strip_suffix('/').unwrap_or(key)
+    } else {
+        key
+    };
     !bare.is_empty() && Path::parse(bare).is_ok_and(|path| path.as_ref() == bare)
 }
 
@@ -118,7 +149,12 @@ mod tests {
     fn page(keys: &[&str]) -> Bytes {
         let entries: String = keys
             .iter()
-            .map(|k| format!("<Contents><Key>{}</Key><Size>1</Size></Contents>", quick_xml::escape::escape(*k)))
+            .map(|k| {
+                format!(
+                    "<Contents><Key>{}</Key><Size>1</Size></Contents>",
+                    quick_xml::escape::escape(*k)
+                )
+            })
             .collect();
         format!("<?xml version=\"1.0\"?><ListBucketResult><Name>b</Name>{entries}<KeyCount>9</KeyCount></ListBucketResult>")
             .into()
@@ -127,7 +163,16 @@ mod tests {
     #[test]
     fn only_the_impossible_entries_go() {
         let meter = WireMeter::default();
-        let given = page(&["a", "a//b", "dir/", "/abs", "x/../y", "caf\u{e9} & <tea>", "ok/z", "bell\u{7}"]);
+        let given = page(&[
+            "a",
+            "a//b",
+            "dir/",
+            "/abs",
+            "x/../y",
+            "caf\u{e9} & <tea>",
+            "ok/z",
+            "bell\u{7}",
+        ]);
         let got = drop_impossible_keys(given, &meter).unwrap();
         assert_eq!(got, page(&["a", "caf\u{e9} & <tea>", "ok/z"]));
         // The directory marker is not worth a word.

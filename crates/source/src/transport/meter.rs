@@ -105,7 +105,10 @@ impl WireMeter {
     pub(super) fn skipped_key(&self, name: &str) {
         self.skipped_keys.fetch_add(1, Relaxed);
         self.skip_said.call_once(|| {
-            tracing::warn!(key = name, "a key that no path can hold is left out of the listing; more of them are only counted");
+            tracing::warn!(
+                key = name,
+                "a key that no path can hold is left out of the listing; more of them are only counted"
+            );
         });
     }
 }

@@ -38,13 +38,22 @@ impl Key {
             _ => return Err(bad("only http and https can be spoken")),
         };
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_owned();
         // Only host and port: user info must not reach the Host header or a message.
         let authority = match authority.as_str().rsplit_once('@') {
             Some((_, rest)) => rest.parse().map_err(|_| bad("its host is malformed"))?,
             None => authority.clone(),
         };
-        Ok(Self { tls, host, port, authority })
+        Ok(Self {
+            tls,
+            host,
+            port,
+            authority,
+        })
     }
 }
 
@@ -71,7 +80,10 @@ pub(super) struct Lost {
 
 impl Connection {
     pub(super) fn new(sender: http1::SendRequest<HttpRequestBody>, wire: Wire) -> Self {
-        Self { sender, wire: Box::pin(wire) }
+        Self {
+            sender,
+            wire: Box::pin(wire),
+        }
     }
 
     /// Moves bytes; ready when the connection is over.
@@ -131,7 +143,13 @@ impl Connection {
             Err((mut error, wire_error)) => {
                 let unsent = error.take_message().map(Box::new);
                 let source = wire_error.flatten().unwrap_or_else(|| error.into_error());
-                Err(Lost { failure: Failure::Broken { host: ends.key.to_string(), source }, unsent })
+                Err(Lost {
+                    failure: Failure::Broken {
+                        host: ends.key.to_string(),
+                        source,
+                    },
+                    unsent,
+                })
             }
         }
     }
@@ -151,7 +169,11 @@ struct Idle {
 
 impl Pool {
     pub(super) fn new(idle_timeout: Duration, clock: Arc<dyn Clock>) -> Self {
-        Self { idle: Mutex::default(), idle_timeout, clock }
+        Self {
+            idle: Mutex::default(),
+            idle_timeout,
+            clock,
+        }
     }
 
     /// The connection used last, if it is alive and not too old: the others get a chance to grow old and go.
@@ -194,6 +216,8 @@ impl Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("idle", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Pool")
+            .field("idle", &self.len())
+            .finish_non_exhaustive()
     }
 }

@@ -12,9 +12,11 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use object_store::ClientOptions;
 use object_store::client::{
-    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+    HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody,
+    HttpService,
 };
 
+use super::failure::xml_element;
 use super::list_guard;
 use super::{Body, Failure, Transport};
 
@@ -42,7 +44,9 @@ impl EngineRead {
 
     /// Whether the request waits, or waited since this was asked last.
     pub fn take_held_up(&self) -> bool {
-        self.queue.compare_exchange(LEFT_QUEUE, QUEUED_ONCE, Relaxed, Relaxed).is_ok()
+        self.queue
+            .compare_exchange(LEFT_QUEUE, QUEUED_ONCE, Relaxed, Relaxed)
+            .is_ok()
             || self.queue.load(Relaxed) == IN_QUEUE
     }
 
@@ -67,7 +71,9 @@ pub struct Connector(pub Transport);
 
 impl HttpConnector for Connector {
     fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
-        Ok(HttpClient::new(Service { transport: self.0.clone() }))
+        Ok(HttpClient::new(Service {
+            transport: self.0.clone(),
+        }))
     }
 }
 
@@ -81,7 +87,9 @@ pub struct Service {
 impl HttpService for Service {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let is_list = list_guard::is_list(&request);
-        let response = send_repeating(&self.transport, request).await.map_err(to_http_error)?;
+        let response = send_repeating(&self.transport, request)
+            .await
+            .map_err(to_http_error)?;
         // object_store keeps the status of a failed listing to itself, as text.
         if is_list && !response.status().is_success() {
             return Err(to_http_error(status_failure(response).await));
@@ -93,11 +101,17 @@ impl HttpService for Service {
             return Ok(HttpResponse::from_parts(parts, text.into()));
         }
         if is_list {
-            let page = collect(body, MAX_LIST_PAGE_BYTES, "page of a listing").await.map_err(to_http_error)?;
-            let page = list_guard::drop_impossible_keys(page, self.transport.meter()).map_err(to_http_error)?;
+            let page = collect(body, MAX_LIST_PAGE_BYTES, "page of a listing")
+                .await
+                .map_err(to_http_error)?;
+            let page =
+                list_guard::drop_impossible_keys(page, self.transport.meter()).map_err(to_http_error)?;
             return Ok(HttpResponse::from_parts(parts, page.into()));
         }
-        Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(body.map_err(to_http_error))))
+        Ok(HttpResponse::from_parts(
+            parts,
+            HttpResponseBody::new(body.map_err(to_http_error)),
+        ))
     }
 }
 
@@ -137,7 +151,11 @@ async fn send_once(transport: &Transport, request: HttpRequest) -> Result<http::
             | StatusCode::RANGE_NOT_SATISFIABLE
             | StatusCode::TOO_MANY_REQUESTS
     );
-    if typed || status.is_server_error() { Err(status_failure(response).await) } else { Ok(response) }
+    if typed || status.is_server_error() {
+        Err(status_failure(response).await)
+    } else {
+        Ok(response)
+    }
 }
 
 /// Reads the error document of a failed request.
@@ -147,19 +165,14 @@ pub(crate) async fn status_failure(response: http::Response<Body>) -> Failure {
     // An error document that does not arrive changes nothing about the status.
     let text = collect_start(body, MAX_ERROR_BODY_BYTES).await;
     let text = String::from_utf8_lossy(&text);
-    let element = |name: &str| {
-        let (_, rest) = text.split_once(&format!("<{name}>"))?;
-        let (value, _) = rest.split_once("</")?;
-        Some(value.chars().take(300).collect::<String>())
-    };
     let plain = || {
         let first = text.trim();
         (!first.is_empty() && !first.starts_with('<')).then(|| first.chars().take(300).collect())
     };
     Failure::Status {
         status: parts.status.as_u16(),
-        code: element("Code"),
-        message: element("Message").or_else(plain),
+        code: xml_element(&text, "Code"),
+        message: xml_element(&text, "Message").or_else(plain),
         retry_after,
     }
 }
@@ -205,7 +218,10 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
             // A date is the server's clock against the server's clock: its own Date header, not ours.
             let now = headers.get(header::DATE).and_then(|d| d.to_str().ok());
             let now = httpdate::parse_http_date(now?).ok()?;
-            httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
+            httpdate::parse_http_date(text)
+                .ok()?
+                .duration_since(now)
+                .unwrap_or_default()
         }
     };
     Some(wait.min(MAX_RETRY_AFTER))
@@ -224,7 +240,9 @@ enum Repeat {
 
 impl Repeat {
     fn of(request: &HttpRequest) -> Self {
-        let conditional = [header::IF_NONE_MATCH, header::IF_MATCH].iter().any(|h| request.headers().contains_key(h));
+        let conditional = [header::IF_NONE_MATCH, header::IF_MATCH]
+            .iter()
+            .any(|h| request.headers().contains_key(h));
         match *request.method() {
             _ if request.extensions().get::<EngineRead>().is_some() => Self::Never,
             Method::GET | Method::HEAD | Method::DELETE => Self::Always,
@@ -252,7 +270,9 @@ fn jitter(pause: Duration) -> Duration {
 
 fn to_http_error(failure: Failure) -> HttpError {
     let kind = match &failure {
-        Failure::Connect { .. } | Failure::ConnectTimeout { .. } | Failure::Tls { .. } => HttpErrorKind::Connect,
+        Failure::Connect { .. } | Failure::ConnectTimeout { .. } | Failure::Tls { .. } => {
+            HttpErrorKind::Connect
+        }
         Failure::Broken { .. } => HttpErrorKind::Interrupted,
         Failure::Stalled { .. } => HttpErrorKind::Timeout,
         _ => HttpErrorKind::Decode,

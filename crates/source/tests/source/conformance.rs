@@ -6,9 +6,10 @@ use forebay_source::{Opener, SourceOptions};
 use forebay_testkit::Face;
 use object_store::ObjectStore;
 use object_store::integration::{
-    copy_if_not_exists, copy_rename_nonexistent_object, get_nonexistent_object, get_opts, list_uses_directories_correctly,
-    list_with_delimiter, list_with_offset_exclusivity, multipart_out_of_order, multipart_race_condition,
-    put_get_delete_list, put_opts, rename_and_copy, stream_get,
+    copy_if_not_exists, copy_rename_nonexistent_object, get_nonexistent_object, get_opts,
+    list_uses_directories_correctly, list_with_delimiter, list_with_offset_exclusivity,
+    multipart_out_of_order, multipart_race_condition, put_get_delete_list, put_opts, rename_and_copy,
+    stream_get,
 };
 
 use crate::world::{init_logging, lab, open, options};

@@ -8,7 +8,12 @@ use forebay_types::{ByteRange, ErrorKind};
 use object_store::Error;
 
 fn status(status: u16) -> Failure {
-    Failure::Status { status, code: None, message: None, retry_after: Some(Duration::from_secs(3)) }
+    Failure::Status {
+        status,
+        code: None,
+        message: None,
+        retry_after: Some(Duration::from_secs(3)),
+    }
 }
 
 #[test]
@@ -29,21 +34,65 @@ fn each_failure_means_one_thing_however_it_is_wrapped() {
         (status(501), ErrorKind::Unsupported),
         (status(503), ErrorKind::Unavailable),
         (Failure::BadUri { why: "x" }, ErrorKind::Invalid),
-        (Failure::Connect { host: "h".into(), source: refused() }, ErrorKind::Unavailable),
-        (Failure::ConnectTimeout { host: "h".into(), after: Duration::ZERO }, ErrorKind::TimedOut),
-        (Failure::Tls { host: "h".into(), why: "x".into() }, ErrorKind::Denied),
-        (Failure::Stalled { what: "x", after: Duration::ZERO }, ErrorKind::TimedOut),
-        (Failure::Length { expected: 1, got: 2 }, ErrorKind::Unavailable),
         (
-            Failure::WrongRange { asked: ByteRange::new(0, 1), got: ByteRange::new(1, 2) },
+            Failure::Connect {
+                host: "h".into(),
+                source: refused(),
+            },
             ErrorKind::Unavailable,
         ),
-        (Failure::NoRanges { asked: ByteRange::new(0, 1) }, ErrorKind::Unsupported),
+        (
+            Failure::ConnectTimeout {
+                host: "h".into(),
+                after: Duration::ZERO,
+            },
+            ErrorKind::TimedOut,
+        ),
+        (
+            Failure::Tls {
+                host: "h".into(),
+                why: "x".into(),
+            },
+            ErrorKind::Denied,
+        ),
+        (
+            Failure::Stalled {
+                what: "x",
+                after: Duration::ZERO,
+            },
+            ErrorKind::TimedOut,
+        ),
+        (Failure::Length { expected: 1, got: 2 }, ErrorKind::Unavailable),
+        (
+            Failure::WrongRange {
+                asked: ByteRange::new(0, 1),
+                got: ByteRange::new(1, 2),
+            },
+            ErrorKind::Unavailable,
+        ),
+        (
+            Failure::NoRanges {
+                asked: ByteRange::new(0, 1),
+            },
+            ErrorKind::Unsupported,
+        ),
         (Failure::NoLength, ErrorKind::Unsupported),
-        (Failure::Changed { expected: "a".into(), got: "b".into() }, ErrorKind::Changed),
+        (
+            Failure::Changed {
+                expected: "a".into(),
+                got: "b".into(),
+            },
+            ErrorKind::Changed,
+        ),
         (Failure::Redirect("in circles"), ErrorKind::Unavailable),
         (Failure::TooLarge { what: "x", limit: 1 }, ErrorKind::Unavailable),
-        (Failure::Malformed { what: "x", why: "y".into() }, ErrorKind::Unavailable),
+        (
+            Failure::Malformed {
+                what: "x",
+                why: "y".into(),
+            },
+            ErrorKind::Unavailable,
+        ),
     ];
     for (failure, expected) in cases {
         let shown = failure.to_string();
@@ -53,7 +102,10 @@ fn each_failure_means_one_thing_however_it_is_wrapped() {
             _ => None,
         };
         let error = failure.into_store_error("path");
-        let error = Error::Generic { store: "outer", source: Box::new(error) };
+        let error = Error::Generic {
+            store: "outer",
+            source: Box::new(error),
+        };
         let fault = Fault::of(&error);
         assert_eq!((fault.kind, fault.status), (expected, number), "{shown}");
         assert_eq!(fault.retry_after.is_some(), number.is_some(), "{shown}");
@@ -66,17 +118,68 @@ fn errors_of_other_stores_mean_what_they_are_called() {
     let why = || Box::<dyn std::error::Error + Send + Sync>::from("x");
     let path = || "p".to_owned();
     for (error, expected) in [
-        (Error::NotFound { path: path(), source: why() }, ErrorKind::NotFound),
-        (Error::PermissionDenied { path: path(), source: why() }, ErrorKind::Denied),
-        (Error::Unauthenticated { path: path(), source: why() }, ErrorKind::Denied),
-        (Error::Precondition { path: path(), source: why() }, ErrorKind::Changed),
-        (Error::AlreadyExists { path: path(), source: why() }, ErrorKind::Conflict),
-        (Error::NotModified { path: path(), source: why() }, ErrorKind::Conflict),
-        (Error::NotSupported { source: why() }, ErrorKind::Unsupported),
-        (Error::Generic { store: "x", source: why() }, ErrorKind::Unavailable),
-        (Error::Generic { store: "InMemory", source: why() }, ErrorKind::Invalid),
         (
-            Error::Generic { store: "x", source: Box::new(io::Error::from(io::ErrorKind::StorageFull)) },
+            Error::NotFound {
+                path: path(),
+                source: why(),
+            },
+            ErrorKind::NotFound,
+        ),
+        (
+            Error::PermissionDenied {
+                path: path(),
+                source: why(),
+            },
+            ErrorKind::Denied,
+        ),
+        (
+            Error::Unauthenticated {
+                path: path(),
+                source: why(),
+            },
+            ErrorKind::Denied,
+        ),
+        (
+            Error::Precondition {
+                path: path(),
+                source: why(),
+            },
+            ErrorKind::Changed,
+        ),
+        (
+            Error::AlreadyExists {
+                path: path(),
+                source: why(),
+            },
+            ErrorKind::Conflict,
+        ),
+        (
+            Error::NotModified {
+                path: path(),
+                source: why(),
+            },
+            ErrorKind::Conflict,
+        ),
+        (Error::NotSupported { source: why() }, ErrorKind::Unsupported),
+        (
+            Error::Generic {
+                store: "x",
+                source: why(),
+            },
+            ErrorKind::Unavailable,
+        ),
+        (
+            Error::Generic {
+                store: "InMemory",
+                source: why(),
+            },
+            ErrorKind::Invalid,
+        ),
+        (
+            Error::Generic {
+                store: "x",
+                source: Box::new(io::Error::from(io::ErrorKind::StorageFull)),
+            },
             ErrorKind::NoSpace,
         ),
     ] {

@@ -50,9 +50,10 @@ fn clouds_show_no_credentials() {
     }
 
     let mut options = SourceOptions::default();
-    for (name, value) in
-        [("azure_storage_account_name", "account"), ("azure_storage_account_key", "aHVudGVyMg==")]
-    {
+    for (name, value) in [
+        ("azure_storage_account_name", "account"),
+        ("azure_storage_account_key", "aHVudGVyMg=="),
+    ] {
         options.cloud.insert(name.to_owned(), value.to_owned());
     }
     let source = open(&Opener::new(options), "az://container/key");
@@ -64,8 +65,12 @@ fn clouds_show_no_credentials() {
 #[test]
 fn a_setting_that_is_wrong_is_not_shown_by_its_value() {
     let mut options = SourceOptions::default();
-    options.cloud.insert("aws_region".to_owned(), "us-east-1".to_owned());
-    options.cloud.insert("aws_copy_if_not_exists".to_owned(), "hunter2".to_owned());
+    options
+        .cloud
+        .insert("aws_region".to_owned(), "us-east-1".to_owned());
+    options
+        .cloud
+        .insert("aws_copy_if_not_exists".to_owned(), "hunter2".to_owned());
     // Another tool's variable is none of ours.
     options.cloud.insert("aws_pager".to_owned(), "hunter2".to_owned());
     match Opener::new(options).open(&"s3://bucket/key".parse().unwrap()) {
@@ -83,35 +88,62 @@ async fn web_sources_show_no_user_info_and_no_query() {
         _ => Reply::of("200 OK\nETag: \"a\"", "x"),
     })
     .await;
-    let url = format!("http://alice:hunter2@{}/dir/file?X-Amz-Signature=s3cr3t", server.addr);
+    let url = format!(
+        "http://alice:hunter2@{}/dir/file?X-Amz-Signature=s3cr3t",
+        server.addr
+    );
     let opener = Opener::new(SourceOptions::default());
     let source = open(&opener, &url);
     let location: forebay_source::Location = url.parse().unwrap();
     shows_nothing("location", &format!("{location} {location:?}"));
-    shows_nothing("source", &format!("{source:?} {} {:?} {}", source.store, source.origin, source.origin));
+    shows_nothing(
+        "source",
+        &format!(
+            "{source:?} {} {:?} {}",
+            source.store, source.origin, source.origin
+        ),
+    );
     for _ in 0..4 {
         match within(read(&source)).await {
             Ok(_) => {
                 let meta = within(source.store.head(&source.path)).await;
                 if let Ok(meta) = meta {
-                    shows_nothing("object", &format!("{} {:?}", source.object_id(&meta), source.object_id(&meta)));
+                    shows_nothing(
+                        "object",
+                        &format!("{} {:?}", source.object_id(&meta), source.object_id(&meta)),
+                    );
                 }
             }
             Err(error) => shows_nothing("error", &in_full(&error)),
         }
     }
     let first = &server.heads()[0];
-    assert!(first.starts_with("GET /dir/file?X-Amz-Signature=s3cr3t HTTP/1.1"), "{first}");
-    assert!(first.contains("authorization: basic ywxpy2u6ahvudgvymg=="), "{first}");
-    assert!(!first.lines().any(|line| line.starts_with("host:") && line.contains("alice")), "{first}");
+    assert!(
+        first.starts_with("GET /dir/file?X-Amz-Signature=s3cr3t HTTP/1.1"),
+        "{first}"
+    );
+    assert!(
+        first.contains("authorization: basic ywxpy2u6ahvudgvymg=="),
+        "{first}"
+    );
+    assert!(
+        !first
+            .lines()
+            .any(|line| line.starts_with("host:") && line.contains("alice")),
+        "{first}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_of_s3_show_no_signature() {
     let lab = lab(Face::Full);
     let mut settings = options(&lab);
-    settings.cloud.insert("aws_secret_access_key".to_owned(), "hunter2".to_owned());
-    settings.cloud.insert("aws_session_token".to_owned(), "s3cr3t".to_owned());
+    settings
+        .cloud
+        .insert("aws_secret_access_key".to_owned(), "hunter2".to_owned());
+    settings
+        .cloud
+        .insert("aws_session_token".to_owned(), "s3cr3t".to_owned());
     let opener = Opener::new(settings);
     let source = open(&opener, "s3://bucket/key");
     let error = within(read(&source)).await.unwrap_err();

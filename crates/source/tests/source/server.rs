@@ -25,7 +25,10 @@ impl Reply {
 
     /// Exactly these bytes, then the end of the connection.
     pub(crate) fn raw(bytes: impl Into<Vec<u8>>) -> Self {
-        Self { bytes: bytes.into(), close: true }
+        Self {
+            bytes: bytes.into(),
+            close: true,
+        }
     }
 }
 
@@ -95,7 +98,12 @@ async fn converse(
         unread.drain(..end);
         let (first, rest) = head.split_once("\r\n").unwrap();
         let head = format!("{first}\n{}", rest.to_ascii_lowercase());
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.trim().parse::<usize>().ok());
+        let length = head.lines().find_map(|line| {
+            line.strip_prefix("content-length: ")?
+                .trim()
+                .parse::<usize>()
+                .ok()
+        });
         while unread.len() < length.unwrap_or(0) {
             if stream.read_buf(&mut unread).await? == 0 {
                 return Ok(());

@@ -16,18 +16,25 @@ use crate::world::{get, init_logging, kind, lab, open, options, read, within};
 fn once() -> GetOptions {
     let mut extensions = Extensions::new();
     extensions.insert(EngineRead::default());
-    GetOptions { extensions, ..GetOptions::default() }
+    GetOptions {
+        extensions,
+        ..GetOptions::default()
+    }
 }
 
 fn with(transport: TransportOptions) -> Opener {
     init_logging();
-    Opener::new(SourceOptions { transport, ..SourceOptions::default() })
+    Opener::new(SourceOptions {
+        transport,
+        ..SourceOptions::default()
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_one_after_the_other_share_a_connection() {
     let lab = lab(Face::Fast);
-    lab.objects().put("bucket", "object", Content::pattern(1, 100_000));
+    lab.objects()
+        .put("bucket", "object", Content::pattern(1, 100_000));
     let opener = Opener::new(options(&lab));
     let source = open(&opener, "s3://bucket/object");
     for _ in 0..20 {
@@ -37,7 +44,10 @@ async fn requests_one_after_the_other_share_a_connection() {
     let missing = object_store::path::Path::from("missing");
     assert!(within(source.store.get(&missing)).await.is_err());
     within(read(&source)).await.unwrap();
-    assert_eq!((lab.counts().connections, opener.transport().meter().connections()), (1, 1));
+    assert_eq!(
+        (lab.counts().connections, opener.transport().meter().connections()),
+        (1, 1)
+    );
     assert_eq!(opener.transport().idle_connections(), 1);
     assert_eq!(opener.transport().meter().received_bytes() / 100_000, 21);
 }
@@ -45,7 +55,8 @@ async fn requests_one_after_the_other_share_a_connection() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_left_unread_costs_its_connection() {
     let lab = lab(Face::Fast);
-    lab.objects().put("bucket", "object", Content::pattern(1, 50 << 20));
+    lab.objects()
+        .put("bucket", "object", Content::pattern(1, 50 << 20));
     let opener = Opener::new(options(&lab));
     let source = open(&opener, "s3://bucket/object");
     drop(within(source.store.get(&source.path)).await.unwrap());
@@ -77,7 +88,11 @@ async fn idle_connections_are_not_used_beyond_their_age() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_the_server_closed_is_replaced_unseen() {
     // Closes after each answer without a word about it.
-    let server = Server::start(|_, _| Reply { close: true, ..Reply::of("200 OK", "x") }).await;
+    let server = Server::start(|_, _| Reply {
+        close: true,
+        ..Reply::of("200 OK", "x")
+    })
+    .await;
     let opener = with(TransportOptions::default());
     let source = open(&opener, &server.url("/file"));
     for _ in 0..5 {
@@ -91,17 +106,23 @@ async fn a_connection_that_the_server_closed_is_replaced_unseen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_ends_at_the_deadline() {
     let lab = lab(Face::Fast);
-    lab.objects().put("bucket", "object", Content::pattern(1, 100_000));
-    let opener = with(TransportOptions { stall_timeout: Duration::from_millis(200), ..TransportOptions::default() });
+    lab.objects()
+        .put("bucket", "object", Content::pattern(1, 100_000));
+    let opener = with(TransportOptions {
+        stall_timeout: Duration::from_millis(200),
+        ..TransportOptions::default()
+    });
     let source = open(&opener, &format!("{}/bucket/object", lab.endpoint()));
     for at in [Point::BeforeHeaders, Point::AfterBody(1000)] {
-        lab.faults().add(Rule::new(FaultKind::Stall { at, resume: None }).times(1));
+        lab.faults()
+            .add(Rule::new(FaultKind::Stall { at, resume: None }).times(1));
         let error = within(get(&source, once())).await.unwrap_err();
         assert_eq!(kind(&error), ErrorKind::TimedOut, "{at:?}: {error}");
     }
     assert_eq!(opener.budget().in_use(), 0);
     // Slow is not silent.
-    lab.faults().add(Rule::new(FaultKind::Bandwidth(100_000)).times(1));
+    lab.faults()
+        .add(Rule::new(FaultKind::Bandwidth(100_000)).times(1));
     assert_eq!(within(get(&source, once())).await.unwrap().len(), 100_000);
 }
 
@@ -113,17 +134,26 @@ async fn nobody_at_the_address_is_unavailable() {
     let source = open(&opener, &format!("http://127.0.0.2:{}/x", gone.port()));
     let error = within(get(&source, once())).await.unwrap_err();
     assert_eq!(kind(&error), ErrorKind::Unavailable, "{error}");
-    assert!(error.to_string().contains("cannot connect to 127.0.0.2"), "{error}");
+    assert!(
+        error.to_string().contains("cannot connect to 127.0.0.2"),
+        "{error}"
+    );
     let source = open(&opener, "http://no-such-host.invalid/x");
     let error = within(get(&source, once())).await.unwrap_err();
-    assert!(matches!(kind(&error), ErrorKind::Unavailable | ErrorKind::TimedOut), "{error}");
+    assert!(
+        matches!(kind(&error), ErrorKind::Unavailable | ErrorKind::TimedOut),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_without_end_is_given_up_at_the_connect_deadline() {
     // It takes the connection and never says a word of TLS.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let opener = with(TransportOptions { connect_timeout: Duration::from_millis(200), ..TransportOptions::default() });
+    let opener = with(TransportOptions {
+        connect_timeout: Duration::from_millis(200),
+        ..TransportOptions::default()
+    });
     let source = open(&opener, &format!("https://{}/x", listener.local_addr().unwrap()));
     let error = within(get(&source, once())).await.unwrap_err();
     assert_eq!(kind(&error), ErrorKind::TimedOut, "{error}");
@@ -142,8 +172,15 @@ async fn a_handshake_that_breaks_off_may_be_tried_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_trusted_if_their_authority_is() {
     init_logging();
-    let lab = Lab::builder().face(Face::Full).credentials("key", "secret").bucket("bucket").tls().start().unwrap();
-    lab.objects().put("bucket", "object", Content::pattern(1, 300_000));
+    let lab = Lab::builder()
+        .face(Face::Full)
+        .credentials("key", "secret")
+        .bucket("bucket")
+        .tls()
+        .start()
+        .unwrap();
+    lab.objects()
+        .put("bucket", "object", Content::pattern(1, 300_000));
     let dir = tempfile::tempdir().unwrap();
     let pem = dir.path().join("ca.pem");
     std::fs::write(&pem, lab.ca_pem().unwrap()).unwrap();
@@ -163,25 +200,38 @@ async fn certificates_are_trusted_if_their_authority_is() {
 
     let mut unreadable = options(&lab);
     unreadable.transport.extra_roots = Some(dir.path().join("missing.pem"));
-    let error = within(read(&open(&Opener::new(unreadable), "s3://bucket/object"))).await.unwrap_err();
+    let error = within(read(&open(&Opener::new(unreadable), "s3://bucket/object")))
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("missing.pem"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn error_documents_are_read_only_so_far() {
-    for status in ["404 Not Found", "403 Forbidden", "500 Internal Server Error", "400 Bad Request"] {
-        let server = Server::start(move |_, _| {
-            Reply { close: true, ..Reply::of(&format!("{status}\nConnection: close"), vec![b'x'; 8 << 20]) }
+    for status in [
+        "404 Not Found",
+        "403 Forbidden",
+        "500 Internal Server Error",
+        "400 Bad Request",
+    ] {
+        let server = Server::start(move |_, _| Reply {
+            close: true,
+            ..Reply::of(&format!("{status}\nConnection: close"), vec![b'x'; 8 << 20])
         })
         .await;
         let mut settings = options(&lab(Face::Fast));
-        settings.cloud.insert("aws_endpoint_url".to_owned(), server.url(""));
+        settings
+            .cloud
+            .insert("aws_endpoint_url".to_owned(), server.url(""));
         let opener = Opener::new(settings);
         for url in ["s3://bucket/object".to_owned(), server.url("/bucket/object")] {
             let before = opener.transport().meter().received_bytes();
             let error = within(get(&open(&opener, &url), once())).await.unwrap_err();
             let read = opener.transport().meter().received_bytes() - before;
-            assert!(read <= 512 << 10, "{status} {url}: {read} bytes of an error document");
+            assert!(
+                read <= 512 << 10,
+                "{status} {url}: {read} bytes of an error document"
+            );
             assert!(error.to_string().len() < 70 << 10, "{status} {url}");
             let expected = match &status[..3] {
                 "404" => ErrorKind::NotFound,

@@ -13,18 +13,27 @@ fn opener() -> Opener {
 }
 
 fn range(range: std::ops::Range<u64>) -> GetOptions {
-    GetOptions { range: Some(GetRange::Bounded(range)), ..GetOptions::default() }
+    GetOptions {
+        range: Some(GetRange::Bounded(range)),
+        ..GetOptions::default()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ranges_are_asked_for_and_checked() {
     let server = Server::start(|head, _| {
         if head.contains("range: bytes=2-4") {
-            Reply::of("206 Partial Content\nContent-Range: bytes 2-4/10\nETag: \"a\"", "234")
+            Reply::of(
+                "206 Partial Content\nContent-Range: bytes 2-4/10\nETag: \"a\"",
+                "234",
+            )
         } else if head.contains("range: bytes=5-6") {
             Reply::of("206 Partial Content\nContent-Range: bytes 6-7/10", "67")
         } else {
-            Reply::of("200 OK\nETag: \"a\"\nLast-Modified: Wed, 21 Oct 2015 07:28:00 GMT", "0123456789")
+            Reply::of(
+                "200 OK\nETag: \"a\"\nLast-Modified: Wed, 21 Oct 2015 07:28:00 GMT",
+                "0123456789",
+            )
         }
     })
     .await;
@@ -33,7 +42,9 @@ async fn ranges_are_asked_for_and_checked() {
     assert_eq!(within(get(&source, range(2..5))).await.unwrap(), "234");
     let error = within(get(&source, range(5..7))).await.unwrap_err();
     assert_eq!(kind(&error), ErrorKind::Unavailable, "{error}");
-    let result = within(source.store.get_opts(&source.path, range(2..5))).await.unwrap();
+    let result = within(source.store.get_opts(&source.path, range(2..5)))
+        .await
+        .unwrap();
     assert_eq!((result.meta.size, result.range.clone()), (10, 2..5));
     assert_eq!(version_of(&result.meta), Version::ETag("\"a\"".into()));
 }
@@ -46,8 +57,20 @@ async fn the_whole_for_a_range_is_cut() {
         (range(0..3), "012"),
         (range(3..5), "34"),
         (range(8..20), "89"),
-        (GetOptions { range: Some(GetRange::Offset(7)), ..GetOptions::default() }, "789"),
-        (GetOptions { range: Some(GetRange::Suffix(2)), ..GetOptions::default() }, "89"),
+        (
+            GetOptions {
+                range: Some(GetRange::Offset(7)),
+                ..GetOptions::default()
+            },
+            "789",
+        ),
+        (
+            GetOptions {
+                range: Some(GetRange::Suffix(2)),
+                ..GetOptions::default()
+            },
+            "89",
+        ),
     ] {
         assert_eq!(within(get(&source, options)).await.unwrap(), expected);
     }
@@ -68,7 +91,10 @@ async fn versions_are_known_by_what_the_server_tells() {
         let source = open(&opener(), &server.url("/file"));
         let meta = within(source.store.get(&source.path)).await.unwrap().meta;
         assert_eq!(version_of(&meta), expected);
-        assert_eq!(version_of(&within(source.store.head(&source.path)).await.unwrap()), expected);
+        assert_eq!(
+            version_of(&within(source.store.head(&source.path)).await.unwrap()),
+            expected
+        );
     }
 }
 
@@ -76,10 +102,16 @@ async fn versions_are_known_by_what_the_server_tells() {
 async fn a_condition_that_the_server_ignores_is_checked_here() {
     let server = Server::start(|_, _| Reply::of("200 OK\nETag: \"new\"", "x")).await;
     let source = open(&opener(), &server.url("/file"));
-    let if_match = |tag: &str| GetOptions { if_match: Some(tag.to_owned()), ..GetOptions::default() };
+    let if_match = |tag: &str| GetOptions {
+        if_match: Some(tag.to_owned()),
+        ..GetOptions::default()
+    };
     assert!(within(get(&source, if_match("\"new\""))).await.is_ok());
     assert!(within(get(&source, if_match("*"))).await.is_ok());
-    assert_eq!(kind(&within(get(&source, if_match("\"old\""))).await.unwrap_err()), ErrorKind::Changed);
+    assert_eq!(
+        kind(&within(get(&source, if_match("\"old\""))).await.unwrap_err()),
+        ErrorKind::Changed
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,21 +123,31 @@ async fn a_body_of_unknown_length_is_refused_and_a_chunked_range_is_not() {
         } else {
             "200 OK"
         };
-        Reply::raw(format!("HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"))
+        Reply::raw(format!(
+            "HTTP/1.1 {status}\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}"
+        ))
     })
     .await;
     let source = open(&opener(), &server.url("/file"));
-    assert_eq!(kind(&within(read(&source)).await.unwrap_err()), ErrorKind::Unsupported);
+    assert_eq!(
+        kind(&within(read(&source)).await.unwrap_err()),
+        ErrorKind::Unsupported
+    );
     assert_eq!(within(get(&source, range(0..3))).await.unwrap(), "012");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_of_another_length_than_announced_are_errors() {
     let short = Server::start(|_, _| Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123")).await;
-    let error = within(read(&open(&opener(), &short.url("/file")))).await.unwrap_err();
+    let error = within(read(&open(&opener(), &short.url("/file"))))
+        .await
+        .unwrap_err();
     assert_eq!(kind(&error), ErrorKind::Unavailable, "{error}");
-    let long = Server::start(|_, _| Reply::of("206 Partial Content\nContent-Range: bytes 0-2/10", "0123")).await;
-    let error = within(get(&open(&opener(), &long.url("/file")), range(0..3))).await.unwrap_err();
+    let long =
+        Server::start(|_, _| Reply::of("206 Partial Content\nContent-Range: bytes 0-2/10", "0123")).await;
+    let error = within(get(&open(&opener(), &long.url("/file")), range(0..3)))
+        .await
+        .unwrap_err();
     assert_eq!(kind(&error), ErrorKind::Unavailable, "{error}");
 }
 
@@ -121,10 +163,28 @@ async fn redirects_are_followed_and_credentials_stay_at_home() {
     .await;
     let opener = opener();
     let with_user = |path: &str| format!("http://alice:hunter2@{}{path}", home.addr);
-    assert_eq!(within(read(&open(&opener, &with_user("/here")))).await.unwrap(), "home");
-    assert_eq!(home.heads().iter().filter(|head| head.contains("authorization: basic")).count(), 2);
-    assert_eq!(within(get(&open(&opener, &with_user("/away")), range(0..2))).await.unwrap(), "aw");
-    assert!(away.heads()[0].starts_with("GET /there?sig=1 "), "{:?}", away.heads());
+    assert_eq!(
+        within(read(&open(&opener, &with_user("/here")))).await.unwrap(),
+        "home"
+    );
+    assert_eq!(
+        home.heads()
+            .iter()
+            .filter(|head| head.contains("authorization: basic"))
+            .count(),
+        2
+    );
+    assert_eq!(
+        within(get(&open(&opener, &with_user("/away")), range(0..2)))
+            .await
+            .unwrap(),
+        "aw"
+    );
+    assert!(
+        away.heads()[0].starts_with("GET /there?sig=1 "),
+        "{:?}",
+        away.heads()
+    );
     assert!(away.heads()[0].contains("range: bytes=0-1"), "{:?}", away.heads());
     assert!(!away.heads()[0].contains("authorization"), "{:?}", away.heads());
 }
@@ -132,8 +192,11 @@ async fn redirects_are_followed_and_credentials_stay_at_home() {
 #[tokio::test(flavor = "multi_thread")]
 async fn redirects_that_lead_nowhere_are_errors() {
     for target in ["/again", "ftp://host/x", "file:///etc/passwd"] {
-        let server = Server::start(move |_, _| Reply::of(&format!("302 Found\nLocation: {target}"), "")).await;
-        let error = within(read(&open(&opener(), &server.url("/again")))).await.unwrap_err();
+        let server =
+            Server::start(move |_, _| Reply::of(&format!("302 Found\nLocation: {target}"), "")).await;
+        let error = within(read(&open(&opener(), &server.url("/again"))))
+            .await
+            .unwrap_err();
         assert_eq!(kind(&error), ErrorKind::Unavailable, "{target}: {error}");
         assert!(server.requests() <= 11, "{target}");
     }
@@ -148,7 +211,10 @@ async fn where_head_is_refused_one_byte_tells_the_size() {
             if head.starts_with("HEAD") {
                 Reply::of(status, "")
             } else if head.contains("range: bytes=0-0") {
-                Reply::of("206 Partial Content\nContent-Range: bytes 0-0/10\nETag: \"a\"", "0")
+                Reply::of(
+                    "206 Partial Content\nContent-Range: bytes 0-0/10\nETag: \"a\"",
+                    "0",
+                )
             } else {
                 Reply::of("200 OK", "0123456789")
             }
@@ -156,7 +222,11 @@ async fn where_head_is_refused_one_byte_tells_the_size() {
         .await;
         let source = open(&opener(), &server.url("/file"));
         let meta = within(source.store.head(&source.path)).await.unwrap();
-        assert_eq!((meta.size, meta.e_tag.as_deref()), (10, Some("\"a\"")), "{status}");
+        assert_eq!(
+            (meta.size, meta.e_tag.as_deref()),
+            (10, Some("\"a\"")),
+            "{status}"
+        );
     }
 }
 
@@ -186,7 +256,10 @@ async fn statuses_mean_what_they_say() {
         ("401 Unauthorized", ErrorKind::Denied),
         ("416 Range Not Satisfiable", ErrorKind::Invalid),
         ("418 I'm a teapot", ErrorKind::Invalid),
-        ("500 Internal Server Error\nRetry-After: 0", ErrorKind::Unavailable),
+        (
+            "500 Internal Server Error\nRetry-After: 0",
+            ErrorKind::Unavailable,
+        ),
     ] {
         let server = Server::start(move |_, _| Reply::of(status, "the reason")).await;
         let source = open(&opener(), &server.url("/file"));
@@ -210,13 +283,26 @@ async fn names_below_a_directory_are_encoded_once() {
     ] {
         let path = object_store::path::Path::parse(name).unwrap();
         within(source.store.get(&path)).await.unwrap();
-        assert!(server.heads().last().unwrap().starts_with(line), "{name}: {:?}", server.heads().last());
+        assert!(
+            server.heads().last().unwrap().starts_with(line),
+            "{name}: {:?}",
+            server.heads().last()
+        );
     }
     let file = open(&opener(), &server.url("/caf%C3%A9/a%20b"));
     within(read(&file)).await.unwrap();
-    assert!(server.heads().last().unwrap().starts_with("GET /caf%C3%A9/a%20b HTTP/1.1"));
+    assert!(
+        server
+            .heads()
+            .last()
+            .unwrap()
+            .starts_with("GET /caf%C3%A9/a%20b HTTP/1.1")
+    );
     let other = object_store::path::Path::from("elsewhere");
-    assert_eq!(kind(&within(file.store.get(&other)).await.unwrap_err()), ErrorKind::NotFound);
+    assert_eq!(
+        kind(&within(file.store.get(&other)).await.unwrap_err()),
+        ErrorKind::NotFound
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,8 +312,14 @@ async fn what_a_web_server_cannot_do_is_unsupported() {
     let listed: Result<Vec<_>, _> = source.store.list(None).try_collect().await;
     assert_eq!(kind(&listed.unwrap_err()), ErrorKind::Unsupported);
     let path = object_store::path::Path::from("x");
-    assert_eq!(kind(&source.store.put(&path, "x".into()).await.unwrap_err()), ErrorKind::Unsupported);
-    assert_eq!(kind(&source.store.delete(&path).await.unwrap_err()), ErrorKind::Unsupported);
+    assert_eq!(
+        kind(&source.store.put(&path, "x".into()).await.unwrap_err()),
+        ErrorKind::Unsupported
+    );
+    assert_eq!(
+        kind(&source.store.delete(&path).await.unwrap_err()),
+        ErrorKind::Unsupported
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,7 +330,11 @@ async fn ipv6_literals_are_hosts() {
     };
     let source = open(&opener(), &server.url("/file"));
     assert_eq!(within(read(&source)).await.unwrap(), "six");
-    assert!(server.heads()[0].contains(&format!("host: {}", server.addr)), "{:?}", server.heads());
+    assert!(
+        server.heads()[0].contains(&format!("host: {}", server.addr)),
+        "{:?}",
+        server.heads()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,8 +344,18 @@ async fn the_lab_is_a_web_server_too() {
     lab.objects().put("bucket", "a dir/file", content.clone());
     let source = open(&opener(), &format!("{}/bucket/a%20dir/file", lab.endpoint()));
     content.check(0, &within(read(&source)).await.unwrap()).unwrap();
-    content.check(1 << 20, &within(get(&source, range(1 << 20..2 << 20))).await.unwrap()).unwrap();
+    content
+        .check(
+            1 << 20,
+            &within(get(&source, range(1 << 20..2 << 20))).await.unwrap(),
+        )
+        .unwrap();
     let meta = within(source.store.head(&source.path)).await.unwrap();
     assert_eq!(meta.size, 3 << 20);
-    assert_eq!(source.object_id(&meta).to_string().matches("//").count(), 1, "{}", source.object_id(&meta));
+    assert_eq!(
+        source.object_id(&meta).to_string().matches("//").count(),
+        1,
+        "{}",
+        source.object_id(&meta)
+    );
 }

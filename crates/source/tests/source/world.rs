@@ -18,18 +18,28 @@ pub(crate) fn init_logging() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .init();
     });
 }
 
 /// Fails instead of hanging.
 pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, work).await.expect("the test hangs")
+    tokio::time::timeout(DEADLINE, work)
+        .await
+        .expect("the test hangs")
 }
 
 pub(crate) fn lab(face: Face) -> Lab {
     init_logging();
-    Lab::builder().face(face).bucket("bucket").credentials("key", "secret").start().unwrap()
+    Lab::builder()
+        .face(face)
+        .bucket("bucket")
+        .credentials("key", "secret")
+        .start()
+        .unwrap()
 }
 
 pub(crate) fn options(lab: &Lab) -> SourceOptions {

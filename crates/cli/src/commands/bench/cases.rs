@@ -77,17 +77,28 @@ impl Case {
         names
             .iter()
             .map(|name| {
-                let known = ALL.iter().copied().filter(possible).find(|case| case.name() == name);
+                let known = ALL
+                    .iter()
+                    .copied()
+                    .filter(possible)
+                    .find(|case| case.name() == name);
                 known.ok_or_else(|| {
                     let all: Vec<&str> = ALL.iter().filter(|c| possible(c)).map(|c| c.name()).collect();
-                    CliError::usage(format!("there is no case '{name}' here; there are {}", all.join(", ")))
+                    CliError::usage(format!(
+                        "there is no case '{name}' here; there are {}",
+                        all.join(", ")
+                    ))
                 })
             })
             .collect()
     }
 
     pub(crate) fn measure(self) -> Measure {
-        if self == Self::FirstByte { Measure::Latency } else { Measure::Throughput }
+        if self == Self::FirstByte {
+            Measure::Latency
+        } else {
+            Measure::Throughput
+        }
     }
 
     /// The ratio to the raw client of the same run that docs/benchmarks.md promises.

@@ -5,8 +5,9 @@ use std::process::{Command, Stdio};
 
 use forebay_types::{Clock, SystemClock};
 
+use super::own_executable;
 use super::report::{Row, median};
-use super::server::{BIG, BUCKET, EXACT, LabProcess, own_executable};
+use super::server::{BIG, BUCKET, EXACT, LabProcess};
 use crate::args::BenchReadArgs;
 use crate::exit::{CliError, Result};
 
@@ -19,8 +20,8 @@ struct Peer {
 
 /// One row for each tool that is there, ours first in every round.
 pub(crate) fn rows(args: &BenchReadArgs, lab: &LabProcess) -> Result<Vec<Row>> {
-    let scratch = tempfile::tempdir()
-        .map_err(|e| CliError::local(&std::env::temp_dir(), "make a directory in", &e))?;
+    let scratch =
+        tempfile::tempdir().map_err(|e| CliError::local(&std::env::temp_dir(), "make a directory in", &e))?;
     let dest = scratch.path().join("out").to_string_lossy().into_owned();
     let (endpoint, size) = (lab.endpoint(), args.size.bytes());
     let ours = Peer {
@@ -84,12 +85,22 @@ fn all(endpoint: &str, dest: &str, size: u64) -> Vec<Peer> {
          curl -sf -r $a-$b '{url}' | dd of={dest} bs=1M seek=$((a>>20)) conv=notrunc iflag=fullblock status=none & done; wait"
     );
     vec![
-        Peer { name: "curl, one stream", program: "curl", script: format!("exec curl -sf -r 0-{last} -o {dest} '{url}'") },
-        Peer { name: "curl, eight ranges", program: "curl", script: curl8 },
+        Peer {
+            name: "curl, one stream",
+            program: "curl",
+            script: format!("exec curl -sf -r 0-{last} -o {dest} '{url}'"),
+        },
+        Peer {
+            name: "curl, eight ranges",
+            program: "curl",
+            script: curl8,
+        },
         Peer {
             name: "s5cmd cp",
             program: "s5cmd",
-            script: format!("exec s5cmd --endpoint-url {endpoint} --log error cp s3://{BUCKET}/{EXACT} {dest}"),
+            script: format!(
+                "exec s5cmd --endpoint-url {endpoint} --log error cp s3://{BUCKET}/{EXACT} {dest}"
+            ),
         },
         Peer {
             name: "rclone copyto",
@@ -102,7 +113,9 @@ fn all(endpoint: &str, dest: &str, size: u64) -> Vec<Peer> {
         Peer {
             name: "aws s3 cp",
             program: "aws",
-            script: format!("exec aws --endpoint-url {endpoint} s3 cp --only-show-errors s3://{BUCKET}/{EXACT} {dest}"),
+            script: format!(
+                "exec aws --endpoint-url {endpoint} s3 cp --only-show-errors s3://{BUCKET}/{EXACT} {dest}"
+            ),
         },
     ]
 }
@@ -118,7 +131,11 @@ fn is_installed(program: &str) -> bool {
 
 /// A shim may be there for a program that is not.
 fn runs(program: &str) -> bool {
-    let flag = if program == "s5cmd" || program == "rclone" { "version" } else { "--version" };
+    let flag = if program == "s5cmd" || program == "rclone" {
+        "version"
+    } else {
+        "--version"
+    };
     Command::new(program)
         .arg(flag)
         .stdout(Stdio::null())
@@ -144,7 +161,10 @@ fn run_once(peer: &Peer, endpoint: &str) -> Result<(f64, f64)> {
         .status()
         .map_err(|e| CliError::new(e.kind().into(), format!("cannot run {}: {e}", peer.name)))?;
     if !status.success() {
-        return Err(CliError::new(forebay_types::ErrorKind::Unavailable, format!("{} failed: {status}", peer.name)));
+        return Err(CliError::new(
+            forebay_types::ErrorKind::Unavailable,
+            format!("{} failed: {status}", peer.name),
+        ));
     }
     Ok((clock.now().as_secs_f64(), children_cpu_seconds() - cpu))
 }
@@ -152,7 +172,15 @@ fn run_once(peer: &Peer, endpoint: &str) -> Result<(f64, f64)> {
 /// User and system time of all children that have ended (proc(5): cutime and cstime, in ticks of 10 ms).
 fn children_cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string(Path::new("/proc/self/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect()).unwrap_or_default();
-    let ticks = |index: usize| fields.get(index).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| rest.split_whitespace().collect())
+        .unwrap_or_default();
+    let ticks = |index: usize| {
+        fields
+            .get(index)
+            .and_then(|f| f.parse::<f64>().ok())
+            .unwrap_or(0.0)
+    };
     (ticks(13) + ticks(14)) / 100.0
 }

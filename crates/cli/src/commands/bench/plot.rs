@@ -11,7 +11,11 @@ const BAR: f64 = 16.0;
 /// Ours above the baseline, for every row that has both.
 pub(crate) fn bars(report: &Report) -> String {
     let rows: Vec<_> = report.rows.iter().filter(|r| r.mb_s.is_some()).collect();
-    let most = rows.iter().flat_map(|r| [r.mb_s, r.baseline_mb_s]).flatten().fold(1.0, f64::max);
+    let most = rows
+        .iter()
+        .flat_map(|r| [r.mb_s, r.baseline_mb_s])
+        .flatten()
+        .fold(1.0, f64::max);
     let height = 60.0 + rows.len() as f64 * (2.0 * BAR + 14.0);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
@@ -48,5 +52,7 @@ pub(crate) fn bars(report: &Report) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

@@ -89,7 +89,12 @@ impl Row {
 
 impl Report {
     pub(crate) fn new(bench: &'static str, profile: &str) -> Self {
-        Self { bench, profile: profile.to_owned(), machine: machine(), rows: Vec::new() }
+        Self {
+            bench,
+            profile: profile.to_owned(),
+            machine: machine(),
+            rows: Vec::new(),
+        }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -97,12 +102,29 @@ impl Report {
         let _ = writeln!(
             text,
             "{:<22} {:>7} {:>8}   {:<22} {:>7} {:>8} {:>6} {:>5} {:>7} {:>6} {:>7} {:>8} {:>8} {:>6}",
-            "case", "MB/s", "CPU s/GiB", "baseline", "MB/s", "CPU s/GiB", "ratio", "goal", "reqs", "conns", "fetch/s", "p50 ms", "p99 ms", "MiB"
+            "case",
+            "MB/s",
+            "CPU s/GiB",
+            "baseline",
+            "MB/s",
+            "CPU s/GiB",
+            "ratio",
+            "goal",
+            "reqs",
+            "conns",
+            "fetch/s",
+            "p50 ms",
+            "p99 ms",
+            "MiB"
         );
         for row in &self.rows {
-            let number = |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
+            let number =
+                |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
             let count = |value: Option<u64>| value.map_or("-".to_owned(), |v| v.to_string());
-            let amplification = row.fetched.zip(row.served).map(|(f, s)| f as f64 / s.max(1) as f64);
+            let amplification = row
+                .fetched
+                .zip(row.served)
+                .map(|(f, s)| f as f64 / s.max(1) as f64);
             let _ = writeln!(
                 text,
                 "{:<22} {:>7} {:>9}   {:<22} {:>7} {:>9} {:>6} {:>5} {:>7} {:>6} {:>7} {:>8} {:>8} {:>6}",
@@ -130,10 +152,18 @@ impl Report {
 fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
-    let model = cpuinfo.lines().find_map(|l| l.strip_prefix("model name")).and_then(|l| l.split_once(": "));
+    let model = cpuinfo
+        .lines()
+        .find_map(|l| l.strip_prefix("model name"))
+        .and_then(|l| l.split_once(": "));
     let memory = read("/proc/meminfo");
-    let kib = memory.lines().find_map(|l| l.strip_prefix("MemTotal:")).and_then(|l| l.trim().strip_suffix(" kB"));
-    let gib = kib.and_then(|k| k.trim().parse::<f64>().ok()).map_or(0.0, |k| k / f64::from(1 << 20));
+    let kib = memory
+        .lines()
+        .find_map(|l| l.strip_prefix("MemTotal:"))
+        .and_then(|l| l.trim().strip_suffix(" kB"));
+    let gib = kib
+        .and_then(|k| k.trim().parse::<f64>().ok())
+        .map_or(0.0, |k| k / f64::from(1 << 20));
     let cpus = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     format!(
         "{}, {cpus} CPUs, {gib:.0} GiB, {} {}",

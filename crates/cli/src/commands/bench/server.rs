@@ -1,14 +1,13 @@
 //! The lab server as a process of its own.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use forebay_testkit::{Content, Lab, Profile};
 use serde::{Deserialize, Serialize};
 
-use super::to_json;
 use super::cases::SMALL_OBJECT;
+use super::helper;
 use crate::args::{BenchReadArgs, LabProfile};
 use crate::exit::{CliError, Result};
 
@@ -44,7 +43,10 @@ pub(crate) struct LabProcess {
 impl LabProcess {
     pub(crate) fn start(args: &BenchReadArgs) -> Result<Self> {
         let failed = |e: &dyn std::fmt::Display| {
-            CliError::new(forebay_types::ErrorKind::LocalIo, format!("cannot start the lab server: {e}"))
+            CliError::new(
+                forebay_types::ErrorKind::LocalIo,
+                format!("cannot start the lab server: {e}"),
+            )
         };
         let spec = LabSpec {
             standard: args.profile == LabProfile::Standard,
@@ -53,20 +55,19 @@ impl LabProcess {
             exact: args.size.bytes(),
             small: args.objects,
         };
-        let mut child = Command::new(own_executable()?)
-            .args(["bench", "serve"])
-            .arg(to_json(&spec)?)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(|e| failed(&e))?;
+        let mut child = helper("serve", None, &spec)?;
         let mut line = String::new();
         let stdout = child.stdout.take().ok_or_else(|| failed(&"it has no output"))?;
-        let read = BufReader::new(stdout).read_line(&mut line).map_err(|e| failed(&e))?;
+        let read = BufReader::new(stdout)
+            .read_line(&mut line)
+            .map_err(|e| failed(&e))?;
         if read == 0 {
             return Err(failed(&"it ended at once"));
         }
-        Ok(Self { child, endpoint: line.trim().to_owned() })
+        Ok(Self {
+            child,
+            endpoint: line.trim().to_owned(),
+        })
     }
 
     pub(crate) fn endpoint(&self) -> &str {
@@ -84,21 +85,31 @@ impl Drop for LabProcess {
 
 /// Serves until standard input ends.
 pub(crate) fn serve(spec: &LabSpec) -> Result<()> {
-    let profile = if spec.standard { Profile::STANDARD } else { Profile::LOOPBACK };
+    let profile = if spec.standard {
+        Profile::STANDARD
+    } else {
+        Profile::LOOPBACK
+    };
     let failed = |e: std::io::Error| CliError::new(e.kind().into(), format!("the lab server: {e}"));
-    let lab = Lab::builder().profile(profile).bucket(BUCKET).start().map_err(failed)?;
+    let lab = Lab::builder()
+        .profile(profile)
+        .bucket(BUCKET)
+        .start()
+        .map_err(failed)?;
     lab.objects().put(BUCKET, BIG, Content::pattern(1, spec.big));
     lab.objects().put(BUCKET, EXACT, Content::pattern(1, spec.exact));
     for index in 0..spec.small {
-        lab.objects().put(BUCKET, &small_key(index), Content::pattern(index as u64, SMALL_OBJECT));
+        lab.objects().put(
+            BUCKET,
+            &small_key(index),
+            Content::pattern(index as u64, SMALL_OBJECT),
+        );
     }
-    crate::output::Output { json: false, quiet: false }.line(&lab.endpoint())?;
+    crate::output::Output {
+        json: false,
+        quiet: false,
+    }
+    .line(&lab.endpoint())?;
     std::io::stdin().read_to_end(&mut Vec::new()).map_err(failed)?;
     Ok(())
-}
-
-/// The binary that runs now.
-pub(crate) fn own_executable() -> Result<PathBuf> {
-    std::env::current_exe()
-        .map_err(|e| CliError::new(e.kind().into(), format!("cannot find the running program: {e}")))
 }

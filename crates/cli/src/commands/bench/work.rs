@@ -84,7 +84,10 @@ pub(crate) fn run(session: &Session, spec: &Spec) -> Result<Sample> {
             (Some(reader), _) => ours(session, spec, reader, &clock).await?,
             (None, Place::Lab(endpoint)) => raw(spec, endpoint).await?,
             (None, Place::Url(_)) => {
-                return Err(CliError::new(ErrorKind::Unsupported, "the raw client reads from the lab only"));
+                return Err(CliError::new(
+                    ErrorKind::Unsupported,
+                    "the raw client reads from the lab only",
+                ));
             }
         };
         let (seconds, cpu) = ((clock.now() - started).as_secs_f64(), cpu_time() - cpu);
@@ -134,7 +137,12 @@ impl Reader {
         if matches!(spec.case, Case::SequentialKnown | Case::Random) {
             target = target.known(&head(&source).await?);
         }
-        Ok(Self { opener, source, config, target })
+        Ok(Self {
+            opener,
+            source,
+            config,
+            target,
+        })
     }
 }
 
@@ -154,7 +162,12 @@ pub(crate) fn lab_options(mut options: SourceOptions, endpoint: &str) -> SourceO
 }
 
 async fn ours(session: &Session, spec: &Spec, reader: Reader, clock: &SystemClock) -> Result<Done> {
-    let Reader { opener, source, config, target } = reader;
+    let Reader {
+        opener,
+        source,
+        config,
+        target,
+    } = reader;
     let whole = RangeSpec::Bounded(ByteRange::new(0, spec.size));
     let engine = &session.engine;
     let mut latencies = Vec::new();
@@ -174,7 +187,9 @@ async fn ours(session: &Session, spec: &Spec, reader: Reader, clock: &SystemCloc
         }
         Case::File => {
             let file = scratch_file()?;
-            engine.read_to(target, whole, Arc::new(FileSink::new(file))).await?;
+            engine
+                .read_to(target, whole, Arc::new(FileSink::new(file)))
+                .await?;
         }
         Case::FirstByte => {
             let begun = clock.now();
@@ -183,7 +198,10 @@ async fn ours(session: &Session, spec: &Spec, reader: Reader, clock: &SystemCloc
             latencies.push(clock.now() - begun);
         }
         Case::Random => {
-            let readers = random_ranges(spec.size).chunks(RANDOM_READS_EACH).map(<[_]>::to_vec).collect::<Vec<_>>();
+            let readers = random_ranges(spec.size)
+                .chunks(RANDOM_READS_EACH)
+                .map(<[_]>::to_vec)
+                .collect::<Vec<_>>();
             let jobs = stream::iter(readers).map(|ranges| {
                 let (target, engine, clock) = (target.clone(), engine.clone(), *clock);
                 Ok(async move {
@@ -206,7 +224,9 @@ async fn ours(session: &Session, spec: &Spec, reader: Reader, clock: &SystemCloc
                 let (engine, clock) = (engine.clone(), *clock);
                 Ok(async move {
                     let begun = clock.now();
-                    engine.read_to(target, RangeSpec::From(0), Arc::new(Discard)).await?;
+                    engine
+                        .read_to(target, RangeSpec::From(0), Arc::new(Discard))
+                        .await?;
                     Ok(clock.now() - begun)
                 })
             });
@@ -224,9 +244,14 @@ async fn ours(session: &Session, spec: &Spec, reader: Reader, clock: &SystemCloc
 }
 
 async fn head(source: &Source) -> Result<ObjectMeta> {
-    let options = object_store::GetOptions { head: true, ..Default::default() };
+    let options = object_store::GetOptions {
+        head: true,
+        ..Default::default()
+    };
     let result = source.store.get_opts(&source.path, options).await;
-    Ok(result.map_err(|e| CliError::store(source.path.as_ref(), &e))?.meta)
+    Ok(result
+        .map_err(|e| CliError::store(source.path.as_ref(), &e))?
+        .meta)
 }
 
 async fn raw(spec: &Spec, endpoint: &str) -> Result<Done> {
@@ -240,20 +265,34 @@ async fn raw(spec: &Spec, endpoint: &str) -> Result<Done> {
     let path = format!("/{BUCKET}/{BIG}");
     let report = match spec.case {
         Case::Sequential | Case::SequentialKnown | Case::AnyOrder => {
-            client.fetch(addr, &path, spec.size, part, spec.connections, Sink::Discard).await
+            client
+                .fetch(addr, &path, spec.size, part, spec.connections, Sink::Discard)
+                .await
         }
-        Case::Memory => client.fetch(addr, &path, spec.size * 10, part, spec.connections, Sink::Discard).await,
+        Case::Memory => {
+            client
+                .fetch(addr, &path, spec.size * 10, part, spec.connections, Sink::Discard)
+                .await
+        }
         Case::File => {
             let sink = Sink::File(Arc::new(scratch_file()?));
-            client.fetch(addr, &path, spec.size, part, spec.connections, sink).await
+            client
+                .fetch(addr, &path, spec.size, part, spec.connections, sink)
+                .await
         }
         Case::FirstByte => {
             let first = [ByteRange::new(0, FIRST_BYTES.min(spec.size))];
             client.fetch_ranges(addr, &path, &first, 1).await
         }
-        Case::Random => client.fetch_ranges(addr, &path, &random_ranges(spec.size), RANDOM_READERS).await,
+        Case::Random => {
+            client
+                .fetch_ranges(addr, &path, &random_ranges(spec.size), RANDOM_READERS)
+                .await
+        }
         Case::Many => {
-            let paths: Vec<String> = (0..spec.objects).map(|i| format!("/{BUCKET}/{}", small_key(i))).collect();
+            let paths: Vec<String> = (0..spec.objects)
+                .map(|i| format!("/{BUCKET}/{}", small_key(i)))
+                .collect();
             client.fetch_many(addr, &paths, spec.connections).await
         }
     }
@@ -288,7 +327,10 @@ fn scratch_file() -> Result<std::fs::File> {
 /// CPU time of this process so far, all its threads.
 pub(crate) fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }
 
 /// The most memory this process ever had, in MiB. Zero where /proc does not tell.

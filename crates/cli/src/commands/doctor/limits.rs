@@ -41,7 +41,9 @@ pub(super) fn cgroup_memory() -> Finding {
     match tightest("memory.max", |text| text.trim().parse::<u64>().ok()) {
         Limit::None => Finding::new(name, Status::Info, "none"),
         Limit::NoCgroup => Finding::new(name, Status::Unknown, "no cgroup v2 here"),
-        Limit::At(bytes, place) => Finding::new(name, Status::Info, format!("{:#} ({place})", ByteSize(bytes))),
+        Limit::At(bytes, place) => {
+            Finding::new(name, Status::Info, format!("{:#} ({place})", ByteSize(bytes)))
+        }
     }
 }
 

@@ -22,14 +22,21 @@ pub(crate) struct Directory {
 
 /// Directory and file name for `dest` as typed; `name` is what the object is called.
 pub(crate) fn resolve(dest: Option<&str>, name: &str) -> Result<(Directory, PathBuf)> {
-    let Some(dest) = dest else { return Ok((Directory::open(Path::new("."))?, name.into())) };
+    let Some(dest) = dest else {
+        return Ok((Directory::open(Path::new("."))?, name.into()));
+    };
     let path = Path::new(dest);
     if dest.ends_with('/') || path.is_dir() {
         return Ok((Directory::open(path)?, name.into()));
     }
     // What the user typed is followed wherever it leads: the path's last part is the file's name.
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = path.file_name().ok_or_else(|| CliError::usage(format!("'{}' names no file", printable(dest))))?;
+    let parent = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let file = path
+        .file_name()
+        .ok_or_else(|| CliError::usage(format!("'{}' names no file", printable(dest))))?;
     Ok((Directory::open(parent)?, file.into()))
 }
 
@@ -38,7 +45,10 @@ impl Directory {
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let dir = Dir::open_ambient_dir(path, ambient_authority())
             .map_err(|e| CliError::local(path, "open the directory", &e))?;
-        Ok(Self { dir: Arc::new(dir), path: path.to_owned() })
+        Ok(Self {
+            dir: Arc::new(dir),
+            path: path.to_owned(),
+        })
     }
 
     /// Opens a directory, made if need be.
@@ -50,7 +60,11 @@ impl Directory {
 
     /// A name in it as it may be shown.
     pub(crate) fn shown(&self, name: &Path) -> String {
-        let path = if self.path == Path::new(".") { name.to_owned() } else { self.path.join(name) };
+        let path = if self.path == Path::new(".") {
+            name.to_owned()
+        } else {
+            self.path.join(name)
+        };
         printable(&path.to_string_lossy()).into_owned()
     }
 
@@ -74,15 +88,26 @@ impl Directory {
     pub(crate) fn stage(&self, name: &Path, len: u64) -> Result<Staged> {
         let fail = |action: &'static str| move |e: io::Error| self.failed(name, action, &e);
         if let Some(parent) = name.parent().filter(|p| !p.as_os_str().is_empty()) {
-            self.dir.create_dir_all(parent).map_err(fail("make the directory of"))?;
+            self.dir
+                .create_dir_all(parent)
+                .map_err(fail("make the directory of"))?;
         }
         let id = TEMPORARY.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let temporary = name.with_file_name(format!(".forebay-{}-{id}.part", std::process::id()));
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
-        let file = self.dir.open_with(&temporary, &options).map_err(fail("write"))?.into_std();
-        let staged =
-            Staged { directory: self.clone(), temporary, name: name.to_owned(), file: Arc::new(file), done: false };
+        let file = self
+            .dir
+            .open_with(&temporary, &options)
+            .map_err(fail("write"))?
+            .into_std();
+        let staged = Staged {
+            directory: self.clone(),
+            temporary,
+            name: name.to_owned(),
+            file: Arc::new(file),
+            done: false,
+        };
         staged.check_room(len)?;
         Ok(staged)
     }
@@ -92,8 +117,14 @@ impl Directory {
     /// The error of a name in it: a link that leads out of the directory shows as all sorts of errors.
     fn failed(&self, name: &Path, action: &str, error: &io::Error) -> CliError {
         let is_link = |above: &Path| self.dir.symlink_metadata(above).is_ok_and(|m| m.is_symlink());
-        let leads_out = name.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
-        if leads_out.into_iter().any(|above| is_link(above) && self.dir.metadata(above).is_err()) {
+        let leads_out = name
+            .ancestors()
+            .skip(1)
+            .filter(|above| !above.as_os_str().is_empty());
+        if leads_out
+            .into_iter()
+            .any(|above| is_link(above) && self.dir.metadata(above).is_err())
+        {
             let message = format!("{} would be written outside of the destination", self.shown(name));
             return CliError::new(ErrorKind::Denied, message)
                 .hint("a symbolic link in the destination leads out of it");
@@ -117,7 +148,9 @@ pub(crate) struct Staged {
 impl Staged {
     /// A full disk is better said before the download than after.
     fn check_room(&self, len: u64) -> Result<()> {
-        let Ok(stat) = rustix::fs::fstatvfs(&*self.file) else { return Ok(()) };
+        let Ok(stat) = rustix::fs::fstatvfs(&*self.file) else {
+            return Ok(());
+        };
         let free = stat.f_bavail.saturating_mul(stat.f_frsize);
         if free >= len {
             return Ok(());
@@ -125,13 +158,20 @@ impl Staged {
         let place = self.directory.shown(&self.name);
         Err(CliError::new(
             ErrorKind::NoSpace,
-            format!("no room for {place}: it needs {:#}, {:#} are free", ByteSize(len), ByteSize(free)),
+            format!(
+                "no room for {place}: it needs {:#}, {:#} are free",
+                ByteSize(len),
+                ByteSize(free)
+            ),
         ))
     }
 
     /// The way for bytes into it.
     pub(crate) fn sink(&self, bar: ProgressBar) -> Arc<dyn RangeSink> {
-        Arc::new(Watched { sink: FileSink::shared(self.file.clone()), bar })
+        Arc::new(Watched {
+            sink: FileSink::shared(self.file.clone()),
+            bar,
+        })
     }
 
     /// What a failed read means, with the file's name if it was the file that failed.
@@ -147,7 +187,8 @@ impl Staged {
         let dir = &self.directory.dir;
         let outcome = if no_clobber {
             // A hard link fails if the name is taken, which a rename would not.
-            dir.hard_link(&self.temporary, dir, &self.name).and_then(|()| dir.remove_file(&self.temporary))
+            dir.hard_link(&self.temporary, dir, &self.name)
+                .and_then(|()| dir.remove_file(&self.temporary))
         } else {
             dir.rename(&self.temporary, dir, &self.name)
         };

@@ -26,7 +26,9 @@ pub(crate) async fn get(
     args: &GetArgs,
 ) -> Result<Report> {
     if args.range.is_some() {
-        return Err(CliError::usage("--range is for one object, not for all below a prefix"));
+        return Err(CliError::usage(
+            "--range is for one object, not for all below a prefix",
+        ));
     }
     if args.dest.as_deref() == Some("-") {
         return Err(CliError::usage("many objects cannot go to standard output").hint("name a directory"));
@@ -35,7 +37,10 @@ pub(crate) async fn get(
     let listing_error = |e: &object_store::Error| CliError::store(&location.to_string(), e);
     match std::pin::Pin::new(&mut listing).peek().await {
         None => {
-            return Err(CliError::new(ErrorKind::NotFound, format!("{location}: nothing of that name or below it")));
+            return Err(CliError::new(
+                ErrorKind::NotFound,
+                format!("{location}: nothing of that name or below it"),
+            ));
         }
         Some(Err(error)) => return Err(listing_error(error)),
         Some(Ok(_)) => {}
@@ -47,7 +52,9 @@ pub(crate) async fn get(
     let jobs = listing.map(|meta| {
         let meta = meta.map_err(|e| listing_error(&e))?;
         bar.inc_length(1);
-        let target = session.target_at(location.scheme(), source, meta.location.clone()).known(&meta);
+        let target = session
+            .target_at(location.scheme(), source, meta.location.clone())
+            .known(&meta);
         Ok(One {
             name: file_name(source, &meta)?,
             target,
@@ -70,7 +77,7 @@ pub(crate) async fn get(
     })
     .await?;
     bar.finish_and_clear();
-    report.skipped += session.opener.transport().meter().skipped_keys();
+    report.skipped += source.skipped_names();
     Ok(report)
 }
 
@@ -102,14 +109,24 @@ impl One {
 /// The object's name below the prefix, as a path that stays below the destination.
 fn file_name(source: &Source, meta: &ObjectMeta) -> Result<PathBuf> {
     let key = meta.location.as_ref();
-    let below = key.strip_prefix(source.path.as_ref()).unwrap_or(key).trim_start_matches('/');
+    let below = key
+        .strip_prefix(source.path.as_ref())
+        .unwrap_or(key)
+        .trim_start_matches('/');
     // The prefix itself is an object too.
-    let below = if below.is_empty() { meta.location.filename().unwrap_or_default() } else { below };
+    let below = if below.is_empty() {
+        meta.location.filename().unwrap_or_default()
+    } else {
+        below
+    };
     let path = PathBuf::from(below);
     let plain = !below.is_empty() && path.components().all(|c| matches!(c, Component::Normal(_)));
     if plain {
         return Ok(path);
     }
     let key = forebay_types::printable(key);
-    Err(CliError::new(ErrorKind::Invalid, format!("the key '{key}' cannot be a path below the destination")))
+    Err(CliError::new(
+        ErrorKind::Invalid,
+        format!("the key '{key}' cannot be a path below the destination"),
+    ))
 }

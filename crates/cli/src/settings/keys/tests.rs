@@ -155,6 +155,10 @@ fn the_floor_of_connections_stays_below_the_ceiling() {
 fn every_key_is_documented() {
     let page = include_str!("../../../../../docs/configuration.md");
     for key in KEYS {
-        assert!(page.contains(&format!("| `{}` |", key.name)), "{} is not in docs/configuration.md", key.name);
+        assert!(
+            page.contains(&format!("| `{}` |", key.name)),
+            "{} is not in docs/configuration.md",
+            key.name
+        );
     }
 }
