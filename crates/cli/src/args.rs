@@ -114,7 +114,7 @@ pub(crate) struct PutArgs {
     pub(crate) src: String,
     /// Where to; ending in / the file keeps its name
     pub(crate) url: String,
-    /// Fail if the object exists already
+    /// Fail if the object exists already (above 16MiB looked for before and after the upload, which leaves a gap)
     #[arg(long)]
     pub(crate) no_clobber: bool,
 }

@@ -5,7 +5,8 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::RangeError;
-use crate::read::{Held, Opened, PartOut};
+use crate::read::Opened;
+use crate::state::{Held, PartOut};
 use crate::stats::RangeStats;
 
 /// The piece of the buffer that one part fills: cut from it, so no other part can reach it, and joined again without

@@ -1,6 +1,6 @@
 //! The face of the engine, and what all its reads share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,9 +10,9 @@ use crate::budget::Budget;
 use crate::config::RangeEngineConfig;
 use crate::error::RangeError;
 use crate::gate::{Gate, GateOptions};
-use crate::hedge::HedgePolicy;
 use crate::read::Opened;
 use crate::sink::RangeSink;
+use crate::state::Shared;
 use crate::stats::{Counters, RangeStats};
 use crate::stream::RangeStream;
 use crate::target::Target;
@@ -40,22 +40,6 @@ impl Default for EngineOptions {
 #[derive(Clone, Debug)]
 pub struct RangeEngine {
     pub(crate) shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) config: Arc<RangeEngineConfig>,
-    pub(crate) budget: Budget,
-    pub(crate) gate: Gate,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) totals: Counters,
-    hedge: Mutex<HedgePolicy>,
-}
-
-impl Shared {
-    pub(crate) fn hedge(&self) -> MutexGuard<'_, HedgePolicy> {
-        self.hedge.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl RangeEngine {

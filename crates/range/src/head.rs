@@ -14,7 +14,7 @@ use object_store::{Extensions, GetOptions, GetRange, GetResult, ObjectMeta};
 use crate::config::MAX_PAUSE;
 use crate::error::RangeError;
 use crate::gate::Permit;
-use crate::read::{ReadState, Turn};
+use crate::state::{ReadState, Turn};
 
 /// An answer whose head is here and whose bytes are to come.
 pub(crate) struct Answer {

@@ -23,6 +23,7 @@ mod part;
 mod plan;
 mod read;
 mod sink;
+mod state;
 mod stats;
 mod stream;
 mod target;

@@ -8,7 +8,7 @@ use futures::StreamExt;
 
 use crate::error::RangeError;
 use crate::head::{self, Answer, Failed, Retries};
-use crate::read::{PartOut, ReadState, Turn};
+use crate::state::{PartOut, ReadState, Turn};
 
 /// A part to be fetched.
 pub(crate) struct Job {

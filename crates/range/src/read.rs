@@ -1,179 +1,17 @@
-//! One read: what its parts share, and who runs them.
+//! One read: its first request, its plan, and the run of its parts.
 
-use std::io;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use forebay_types::{ByteRange, RangeSpec};
 use object_store::{GetRange, ObjectMeta};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use crate::budget::Reservation;
-use crate::config::OVERDRAFT;
-use crate::engine::Shared;
 use crate::error::RangeError;
-use crate::gate::Permit;
 use crate::head::{self, Answer};
 use crate::part;
 use crate::plan;
-use crate::stats::{Counters, RangeStats};
+use crate::state::{Held, PartOut, ReadState, Shared};
 use crate::target::{Known, Target};
-
-/// What all parts of a read share.
-#[derive(Debug)]
-pub(crate) struct ReadState {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) target: Target,
-    /// The version that was begun; every answer must be of it.
-    begun: OnceLock<Known>,
-    counters: Counters,
-    started: Duration,
-    /// `max_concurrent_ranges` of this read.
-    flow: Arc<Semaphore>,
-    /// Bytes reserved for this read, and a bell for when they are all given back.
-    held: AtomicU64,
-    drained: Notify,
-}
-
-/// Leave to have one request in flight: this read's and the engine's.
-#[derive(Debug)]
-pub(crate) struct Turn {
-    _flow: OwnedSemaphorePermit,
-    _gate: Permit,
-}
-
-/// Memory reserved for one part; goes back when dropped.
-#[derive(Debug)]
-pub(crate) struct Held {
-    reservation: Reservation,
-    bytes: u64,
-    state: Arc<ReadState>,
-}
-
-impl Held {
-    pub(crate) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Gives back what was consumed.
-    pub(crate) fn release(&mut self, bytes: u64) {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        self.reservation.release(bytes);
-        self.state.give_back(bytes);
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.state.give_back(self.bytes);
-    }
-}
-
-impl ReadState {
-    pub(crate) fn count(&self, which: fn(&Counters) -> &AtomicU64, n: u64) {
-        which(&self.counters).fetch_add(n, Relaxed);
-        which(&self.shared.totals).fetch_add(n, Relaxed);
-    }
-
-    pub(crate) fn stats(&self) -> RangeStats {
-        self.counters
-            .snapshot(self.shared.clock.now().saturating_sub(self.started))
-    }
-
-    /// The version that was begun, once an answer has told it.
-    pub(crate) fn begun(&self) -> Option<&Known> {
-        self.begun.get()
-    }
-
-    /// Insists that `meta` is of the version that was begun; the first answer begins.
-    pub(crate) fn insist(&self, meta: &ObjectMeta) -> Result<(), RangeError> {
-        let got = Known::of(meta);
-        let begun = self.begun.get_or_init(|| got.clone());
-        if *begun == got {
-            return Ok(());
-        }
-        Err(RangeError::Changed {
-            object: self.target.name.to_string(),
-            expected: begun.to_string(),
-            got: got.to_string(),
-        })
-    }
-
-    pub(crate) async fn turn(&self) -> Turn {
-        let flow = self
-            .flow
-            .clone()
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
-        let gate = self.shared.gate.enter(self.target.intent).await;
-        Turn {
-            _flow: flow,
-            _gate: gate,
-        }
-    }
-
-    /// Whether one more request would take nothing from the others: neither this read nor the engine sends as many as
-    /// it may. A read that does is bound by bandwidth, and asking twice for the same bytes would only slow it.
-    pub(crate) fn has_room(&self) -> bool {
-        self.flow.available_permits() > 0 && self.shared.gate.has_room()
-    }
-
-    /// Memory for the first bytes of `part`: for all of it (as far as the whole budget goes) as soon as there is room;
-    /// for a small piece at once if this read holds nothing, so that it moves on whatever other readers sit on.
-    async fn memory_for(self: &Arc<Self>, part: ByteRange) -> Held {
-        let budget = &self.shared.budget;
-        let bytes = part.len().min(budget.total());
-        loop {
-            let drained = self.drained.notified();
-            if let Some(reservation) = budget.try_reserve(bytes) {
-                return self.hold(reservation, bytes);
-            }
-            if self.held.load(Relaxed) == 0 {
-                let piece = bytes.min(OVERDRAFT);
-                tracing::debug!(%part, piece, "the memory budget is used up: on with a small piece");
-                return self.hold(budget.overdraw(piece), piece);
-            }
-            tokio::select! {
-                reservation = budget.reserve(bytes) => return self.hold(reservation, bytes),
-                () = drained => {}
-            }
-        }
-    }
-
-    fn hold(self: &Arc<Self>, reservation: Reservation, bytes: u64) -> Held {
-        self.held.fetch_add(bytes, Relaxed);
-        Held {
-            reservation,
-            bytes,
-            state: self.clone(),
-        }
-    }
-
-    fn give_back(&self, bytes: u64) {
-        if self.held.fetch_sub(bytes, Relaxed) == bytes {
-            self.drained.notify_one();
-        }
-    }
-}
-
-/// Where a part's bytes go. Called on runtime threads, so it must not block for long.
-pub(crate) trait PartOut: Send + 'static {
-    /// Waits until more bytes can be taken. Cancel safe.
-    fn room(&mut self) -> impl Future<Output = ()> + Send {
-        std::future::ready(())
-    }
-
-    /// Takes the next bytes; `offset` counts from the start of the read.
-    fn chunk(&mut self, offset: u64, bytes: Bytes) -> io::Result<()>;
-
-    /// Told when the part is complete: memory that was held for bytes on their way goes back.
-    fn done(&mut self) {}
-}
 
 /// A read whose object is known: size, version, and perhaps the first bytes on their way.
 #[derive(Debug)]
@@ -190,23 +28,7 @@ impl Opened {
         target: Target,
         spec: RangeSpec,
     ) -> Result<Self, RangeError> {
-        let flow = Arc::new(Semaphore::new(
-            target
-                .config
-                .max_concurrent_ranges
-                .clamp(1, Semaphore::MAX_PERMITS),
-        ));
-        let begun = target.known.clone().map(OnceLock::from).unwrap_or_default();
-        let state = Arc::new(ReadState {
-            started: shared.clock.now(),
-            shared,
-            begun,
-            counters: Counters::default(),
-            flow,
-            held: AtomicU64::new(0),
-            drained: Notify::new(),
-            target,
-        });
+        let state = ReadState::new(shared, target);
         if let Some(known) = state.begun() {
             let range = state.resolve(spec, known.size)?;
             return Ok(Self {
@@ -324,7 +146,7 @@ impl Opened {
                 }
             };
             // Cut short for want of memory: of an answer for the whole part, only so much is taken.
-            let (piece, left) = part.split_at(if one_stream { part.len() } else { held.bytes });
+            let (piece, left) = part.split_at(if one_stream { part.len() } else { held.bytes() });
             tracing::debug!(object = %state.target.name, %piece, "part");
             let job = part::Job {
                 state: state.clone(),
@@ -378,16 +200,5 @@ fn joined<O>(finished: Result<Result<O, RangeError>, tokio::task::JoinError>) ->
         Ok(outcome) => outcome,
         Err(error) if error.is_cancelled() => Err(RangeError::Cancelled),
         Err(error) => Err(RangeError::Task(error.to_string())),
-    }
-}
-
-impl ReadState {
-    fn resolve(&self, spec: RangeSpec, size: u64) -> Result<ByteRange, RangeError> {
-        let object = || self.target.name.to_string();
-        spec.resolve(size).ok_or_else(|| RangeError::OutOfRange {
-            object: object(),
-            range: spec,
-            size,
-        })
     }
 }

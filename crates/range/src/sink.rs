@@ -8,7 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::RangeError;
-use crate::read::{Opened, PartOut};
+use crate::read::Opened;
+use crate::state::PartOut;
 use crate::stats::RangeStats;
 
 /// Where the bytes of a read go. Called from several threads at a time, never twice for the same byte that succeeded,
@@ -72,7 +73,7 @@ impl RangeSink for FileSink {
 /// A part's way into the sink. Its memory is held until the part is through: the chunks on their way count.
 struct SinkOut {
     sink: Arc<dyn RangeSink>,
-    held: Option<crate::read::Held>,
+    held: Option<crate::state::Held>,
 }
 
 impl PartOut for SinkOut {

@@ -14,7 +14,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::error::RangeError;
-use crate::read::{Held, Opened, PartOut, ReadState};
+use crate::read::Opened;
+use crate::state::{Held, PartOut, ReadState};
 use crate::stats::RangeStats;
 
 /// The bytes of a read, in order. Parts are fetched side by side, as far ahead as the memory budget lets them; what

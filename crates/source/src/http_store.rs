@@ -72,9 +72,14 @@ impl HttpStore {
         public_url(&url).trim_end_matches('/').to_owned()
     }
 
-    /// A name for the credentials in use; empty without.
-    pub fn scope(&self) -> String {
-        self.auth.as_ref().map(Auth::scope).unwrap_or_default()
+    /// Whose eyes see what is read here: user and query, of which each may mean other bytes under the same path. To be
+    /// hashed, not shown; empty without either.
+    pub(crate) fn scope(&self) -> String {
+        let user = self.auth.as_ref().map(Auth::scope);
+        match (user, self.base.query()) {
+            (None, None) => String::new(),
+            (user, query) => format!("{}?{}", user.unwrap_or_default(), query.unwrap_or_default()),
+        }
     }
 
     fn url_of(&self, location: &Path) -> Result<Url> {

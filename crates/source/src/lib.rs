@@ -17,6 +17,7 @@ mod location;
 mod meter;
 mod open;
 mod options;
+mod payload;
 mod profile;
 mod stack;
 mod transport;

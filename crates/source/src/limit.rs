@@ -18,7 +18,7 @@ use object_store::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::stack::map_stream;
+use crate::payload::map_stream;
 use crate::transport::EngineRead;
 
 /// How many requests, and so connections, the whole process may have open at a time. Clones share the budget.

@@ -15,7 +15,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
 };
 
-use crate::stack::map_stream;
+use crate::payload::map_stream;
 
 /// Counts of one source; all only grow.
 #[derive(Debug, Default)]

@@ -131,7 +131,7 @@ impl Opener {
             Location::Bucket { scheme, bucket, key } => self.open_bucket(location, *scheme, bucket, key),
             Location::Web(url) => {
                 let store = HttpStore::new(url.clone(), self.transport().clone());
-                let origin = Origin::new(store.origin_url(), store.scope());
+                let origin = Origin::new(store.origin_url(), fingerprint(&store.scope()));
                 let path = store.object_path();
                 Ok(self.source(
                     Arc::new(store),
@@ -264,14 +264,7 @@ impl Opener {
                 )
             }
         };
-        let origin = Origin::new(
-            url,
-            if scope.is_empty() {
-                String::new()
-            } else {
-                fingerprint(scope)
-            },
-        );
+        let origin = Origin::new(url, fingerprint(scope));
         let lister = Lister::Wire(self.transport().clone());
         Ok(self.source(store, path, location.is_prefix(), origin, Profile::REMOTE, lister))
     }
@@ -365,8 +358,12 @@ fn missing(typed: &std::path::Path) -> std::io::Result<(PathBuf, String)> {
     Err(std::io::ErrorKind::NotFound.into())
 }
 
-/// A short name for a credential's public half: FNV-1a, so that maps and logs do not even show the key's id.
+/// A short name for a credential's public half: FNV-1a, so that maps and logs do not even show the key's id. Nothing for
+/// nothing.
 fn fingerprint(text: &str) -> String {
+    if text.is_empty() {
+        return String::new();
+    }
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });

@@ -19,7 +19,7 @@ use object_store::{
 };
 
 use crate::http_store::WholeBody;
-use crate::stack::map_stream;
+use crate::payload::map_stream;
 use crate::transport::Failure;
 
 /// Checks every read: the range answered is the range asked, the version is the one that If-Match named (some

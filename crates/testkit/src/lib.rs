@@ -29,6 +29,8 @@ mod fast;
 mod faults;
 #[cfg(feature = "full")]
 mod full;
+#[cfg(feature = "full")]
+mod harness;
 mod lab;
 mod objects;
 pub mod raw;
@@ -36,6 +38,8 @@ pub mod raw;
 pub use bytes::{Content, Mismatch};
 pub use counts::{Counts, KeyCounts};
 pub use faults::{FaultClass, FaultKind, Faults, Op, Point, RetryAfter, Rule, WrongRange};
+#[cfg(feature = "full")]
+pub use harness::{init_logging, within};
 pub use lab::{Face, Lab, LabBuilder, Profile};
 pub use objects::{
     Attributes, ListEntry, ListPage, ListQuery, Object, Objects, PartInfo, Preconditions, StoreError, Verdict,

@@ -1,7 +1,6 @@
 //! A lab, an opener and an engine, and reads of which every byte is looked at.
 
-use std::future::Future;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,28 +8,14 @@ use forebay_range::{
     EngineOptions, RangeEngine, RangeEngineConfig, RangeError, RangeSink, RangeStats, Target,
 };
 use forebay_source::{Opener, Source, SourceOptions};
-use forebay_testkit::{Content, Lab, LabBuilder, Profile};
+pub(crate) use forebay_testkit::within;
+use forebay_testkit::{Content, Lab, LabBuilder, Profile, init_logging};
 use forebay_types::{ByteRange, RangeSpec, SystemClock};
 use futures::StreamExt;
 
 pub(crate) const KIB: u64 = 1024;
 pub(crate) const MIB: u64 = 1024 * KIB;
 pub(crate) const BUCKET: &str = "bucket";
-
-/// A hang is a failure. Far above what any test takes, since the machine may be building something beside it.
-const DEADLINE: Duration = Duration::from_secs(50);
-
-/// Logs go to stderr as RUST_LOG says, which nextest shows for tests that fail.
-fn init_logging() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .init();
-    });
-}
 
 /// Through which kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,13 +155,6 @@ pub(crate) fn s3_options(lab: &Lab) -> SourceOptions {
         options.cloud.insert(name.to_owned(), value);
     }
     options
-}
-
-/// Fails instead of hanging.
-pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, work)
-        .await
-        .expect("the test hangs")
 }
 
 pub(crate) const WHOLE: RangeSpec = RangeSpec::From(0);

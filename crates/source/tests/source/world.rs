@@ -1,36 +1,11 @@
 //! A lab and an opener.
 
-use std::future::Future;
-use std::sync::Once;
-use std::time::Duration;
-
 use bytes::Bytes;
 use forebay_source::{Fault, Opener, Source, SourceOptions};
 use forebay_testkit::{Face, Lab};
+pub(crate) use forebay_testkit::{init_logging, within};
 use forebay_types::ErrorKind;
 use object_store::{GetOptions, ObjectStoreExt};
-
-/// A hang is a failure. Far above what any test takes, since the machine may be building something beside it.
-const DEADLINE: Duration = Duration::from_secs(50);
-
-/// Logs go to stderr as RUST_LOG says, which nextest shows for tests that fail.
-pub(crate) fn init_logging() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let filter = tracing_subscriber::EnvFilter::from_default_env();
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(std::io::stderr)
-            .init();
-    });
-}
-
-/// Fails instead of hanging.
-pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(DEADLINE, work)
-        .await
-        .expect("the test hangs")
-}
 
 pub(crate) fn lab(face: Face) -> Lab {
     init_logging();
