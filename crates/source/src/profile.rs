@@ -32,9 +32,9 @@ impl Profile {
     };
 
     /// Local files. The first plan had 32 requests of 4 MiB for every file. Measured on a warm page cache
-    /// (docs/benchmarks.md, files): one stream reads 18 GB/s, four ranges 23, and 32 ranges 11 at twice the CPU, since they
-    /// in parallel only cost CPU; on a cold disk the kernel's own read-ahead needs one stream and four keep the
-    /// device full. Hence 4 MiB and 4, and only for files of 16 MiB and more.
+    /// (docs/benchmarks.md, files): one stream reads 18 GB/s, four ranges 23, 32 ranges 11 at twice the CPU. On a cold
+    /// disk one stream depends on the kernel's read-ahead, and four keep the device full. Hence 4 MiB and 4, and only
+    /// for files of 16 MiB and more.
     pub const FILE: Self = Self {
         chunk_size: ByteSize::mib(4).bytes(),
         min_split_size: ByteSize::mib(16).bytes(),
