@@ -29,7 +29,7 @@ use request::Auth;
 #[derive(Clone, Copy, Debug)]
 pub struct WholeBody;
 
-/// See the [module](self).
+/// A web server as an object store: one URL, or the names below one that ends in `/`. Reading only.
 #[derive(Clone)]
 pub struct HttpStore {
     transport: Transport,
@@ -142,7 +142,7 @@ impl ObjectStore for HttpStore {
                 answer = send(request::Wanted::of(&whole, http::Method::GET)).await;
             }
             let answer = answer.map_err(fail)?;
-            return response::head(location, &options, &answer).map_err(fail);
+            return response::head(location, &answer).map_err(fail);
         }
         let wanted = request::Wanted::of(&options, http::Method::GET);
         let answer = request::send(&self.transport, url, self.auth.as_ref(), &wanted)

@@ -17,11 +17,7 @@ use super::WholeBody;
 use crate::transport::{Body, EngineRead, Failure, status_failure};
 
 /// Size and version from an answer whose body is not wanted.
-pub(super) fn head(
-    location: &Path,
-    options: &GetOptions,
-    response: &Response<Body>,
-) -> Result<GetResult, Failure> {
+pub(super) fn head(location: &Path, response: &Response<Body>) -> Result<GetResult, Failure> {
     let headers = response.headers();
     let size = match response.status() {
         StatusCode::PARTIAL_CONTENT => content_range(headers)?.1,
@@ -29,7 +25,6 @@ pub(super) fn head(
         status => return Err(plain_status(status)),
     };
     let meta = meta(location, headers, size);
-    check(options, &meta)?;
     let payload = GetResultPayload::Stream(futures::stream::empty().boxed());
     Ok(GetResult {
         payload,
@@ -80,7 +75,6 @@ pub(super) async fn body(
         }
     };
     let meta = meta(location, headers, size);
-    check(options, &meta)?;
     let payload = GetResultPayload::Stream(stream);
     Ok(GetResult {
         payload,
@@ -97,25 +91,6 @@ fn plain_status(status: StatusCode) -> Failure {
         code: None,
         message: None,
         retry_after: None,
-    }
-}
-
-/// Servers that ignore conditions answer 200; the caller must not take that for a match.
-fn check(options: &GetOptions, meta: &ObjectMeta) -> Result<(), Failure> {
-    match (&options.if_match, &meta.e_tag) {
-        (Some(expected), Some(got))
-            if expected != "*" && !expected.split(',').any(|tag| tag.trim() == got) =>
-        {
-            Err(Failure::Changed {
-                expected: expected.clone(),
-                got: got.clone(),
-            })
-        }
-        (Some(expected), None) if expected != "*" => Err(Failure::Changed {
-            expected: expected.clone(),
-            got: "without an ETag".to_owned(),
-        }),
-        _ => Ok(()),
     }
 }
 
