@@ -42,13 +42,9 @@ impl Opened {
             source: io::ErrorKind::OutOfMemory.into(),
         };
         let state = self.state().clone();
-        let mut room = Vec::new();
-        room.try_reserve_exact(len).map_err(|_| too_large())?;
-        let mut room = BytesMut::from(Bytes::from(room));
-        if room.capacity() < len {
-            // An empty vector does not keep its room through the conversion on every version of the crate.
-            room.reserve(len);
-        }
+        // Asked of a vector first, which can say no: a `BytesMut` that gets no memory ends the process.
+        Vec::<u8>::new().try_reserve_exact(len).map_err(|_| too_large())?;
+        let mut room = BytesMut::with_capacity(len);
         let pieces = match self.single() {
             Some(job) => vec![
                 job.run(Piece {

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use forebay_source::{EngineRead, Fault, FreshConnection, WholeBody};
+use forebay_source::{EngineRead, Fault, FreshConnection, WholeBody, jitter};
 use forebay_types::{ByteRange, ErrorKind, RangeSpec};
 use futures::StreamExt;
 use futures::future::{Either, select};
@@ -94,9 +94,7 @@ impl Retries {
             .retry_pause
             .saturating_mul(1 << self.in_a_row.min(16))
             .min(MAX_PAUSE);
-        let pause = fault
-            .retry_after
-            .unwrap_or_else(|| doubled.mul_f64(0.5 + fastrand::f64() / 2.0));
+        let pause = fault.retry_after.unwrap_or_else(|| jitter(doubled));
         self.in_a_row += 1;
         self.total += 1;
         state.count(|c| &c.retries, 1);

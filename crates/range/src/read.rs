@@ -195,7 +195,10 @@ fn asking(range: ByteRange) -> GetRange {
     }
 }
 
-fn joined<O>(finished: Result<Result<O, RangeError>, tokio::task::JoinError>) -> Result<O, RangeError> {
+/// The outcome of a task, or what became of it.
+pub(crate) fn joined<O>(
+    finished: Result<Result<O, RangeError>, tokio::task::JoinError>,
+) -> Result<O, RangeError> {
     match finished {
         Ok(outcome) => outcome,
         Err(error) if error.is_cancelled() => Err(RangeError::Cancelled),

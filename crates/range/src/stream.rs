@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 use crate::error::RangeError;
-use crate::read::Opened;
+use crate::read::{Opened, joined};
 use crate::state::{Held, PartOut, ReadState};
 use crate::stats::RangeStats;
 
@@ -201,14 +201,10 @@ impl RangeStream {
         while self.lanes.try_recv().is_ok() {
             incomplete = true;
         }
-        Poll::Ready(match outcome {
-            Ok(Ok(())) if incomplete => {
-                Some(Err(RangeError::Task("a part ended without its bytes".to_owned())))
-            }
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(Err(error)),
-            Err(error) if error.is_cancelled() => Some(Err(RangeError::Cancelled)),
-            Err(error) => Some(Err(RangeError::Task(error.to_string()))),
+        Poll::Ready(match joined(outcome) {
+            Ok(()) if incomplete => Some(Err(RangeError::Task("a part ended without its bytes".to_owned()))),
+            Ok(()) => None,
+            Err(error) => Some(Err(error)),
         })
     }
 }

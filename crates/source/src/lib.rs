@@ -36,6 +36,6 @@ pub use profile::Profile;
 pub use stack::wrap;
 pub use transport::{
     Body, Connector, EngineRead, Failure, FreshConnection, Service, Transport, TransportOptions, WireMeter,
-    xml_element,
+    jitter, xml_element,
 };
 pub use verify::Verify;

@@ -25,7 +25,7 @@ use object_store::client::HttpRequestBody;
 pub use body::Body;
 pub use failure::{Failure, xml_element};
 pub use meter::WireMeter;
-pub use service::{Connector, EngineRead, FreshConnection, Service};
+pub use service::{Connector, EngineRead, FreshConnection, Service, jitter};
 pub(crate) use service::{send_repeating, status_failure};
 
 use connect::Dialer;

@@ -60,7 +60,18 @@ struct Answer {
 }
 
 pub(crate) fn run(session: &Session, env: &Env) -> Result<()> {
-    let findings = vec![
+    let mut findings = of_the_machine();
+    findings.extend([settings_file(session, env), probe::trust_store(session)]);
+    let answer = Answer {
+        version: env!("CARGO_PKG_VERSION"),
+        findings,
+    };
+    session.output.answer(&answer, || text(&answer.findings))
+}
+
+/// What does not depend on settings.
+fn of_the_machine() -> Vec<Finding> {
+    vec![
         probe::kernel(),
         probe::fuse(),
         probe::passthrough(),
@@ -72,14 +83,7 @@ pub(crate) fn run(session: &Session, env: &Env) -> Result<()> {
         limits::cgroup_cpu(),
         limits::cgroup_memory(),
         limits::open_files(),
-        settings_file(session, env),
-        probe::trust_store(session),
-    ];
-    let answer = Answer {
-        version: env!("CARGO_PKG_VERSION"),
-        findings,
-    };
-    session.output.answer(&answer, || text(&answer.findings))
+    ]
 }
 
 fn settings_file(session: &Session, env: &Env) -> Finding {
@@ -117,19 +121,7 @@ mod tests {
 
     #[test]
     fn every_probe_says_something() {
-        for finding in [
-            probe::kernel(),
-            probe::fuse(),
-            probe::passthrough(),
-            probe::io_uring(),
-            probe::direct_io(),
-            probe::direct_alignment(),
-            limits::read_ahead(),
-            limits::cpus(),
-            limits::cgroup_cpu(),
-            limits::cgroup_memory(),
-            limits::open_files(),
-        ] {
+        for finding in of_the_machine() {
             assert!(!finding.detail.is_empty(), "{finding:?}");
         }
     }

@@ -264,7 +264,7 @@ impl Repeat {
 }
 
 /// Between half of `pause` and all of it, so that many clients do not come back in step.
-fn jitter(pause: Duration) -> Duration {
+pub fn jitter(pause: Duration) -> Duration {
     pause.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
