@@ -22,6 +22,15 @@ pub(crate) struct Global {
     /// Settings file to read instead of the usual one
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Where the cache is, instead of the usual place
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Bytes that the cache may take on disk, as in 20GiB
+    #[arg(long, global = true, value_name = "SIZE")]
+    pub(crate) cache_size: Option<String>,
+    /// Neither read from the cache nor keep anything in it
+    #[arg(long, global = true)]
+    pub(crate) no_cache: bool,
     /// Say more on standard error (-v progress, -vv decisions, -vvv everything)
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(crate) verbose: u8,
@@ -47,6 +56,11 @@ pub(crate) enum Command {
     Put(PutArgs),
     /// Show size, version and type of an object
     Stat(UrlArg),
+    /// Bring objects, or all below a prefix, into the cache
+    Warm(WarmArgs),
+    /// What the cache has and did
+    #[command(subcommand)]
+    Cache(CacheCommand),
     /// Measure
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -117,6 +131,23 @@ pub(crate) struct PutArgs {
     /// Fail if the object exists already (above 16MiB looked for before and after the upload, which leaves a gap)
     #[arg(long)]
     pub(crate) no_clobber: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WarmArgs {
+    /// Objects, or prefixes ending in /
+    #[arg(required = true, value_name = "URL")]
+    pub(crate) urls: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Show how full it is and what it was good for, all processes together
+    Stats,
+    /// Remove everything
+    Clear,
+    /// Read everything back and compare it with its checksums; what is damaged is removed
+    Verify,
 }
 
 #[derive(Debug, Subcommand)]

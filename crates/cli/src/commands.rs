@@ -1,6 +1,8 @@
 //! The commands, one file each.
 
+mod below;
 mod bench;
+mod cache;
 mod cat;
 mod completions;
 mod config;
@@ -10,8 +12,9 @@ mod get;
 mod ls;
 mod put;
 mod stat;
+mod warm;
 
-use crate::args::{BenchCommand, Cli, Command, ConfigCommand};
+use crate::args::{BenchCommand, CacheCommand, Cli, Command, ConfigCommand};
 use crate::env::Env;
 use crate::exit::Result;
 use crate::output::Output;
@@ -42,6 +45,10 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Get(args) => get::run(&session, &args),
         Command::Put(args) => put::run(&session, &args),
         Command::Stat(args) => stat::run(&session, &args),
+        Command::Warm(args) => warm::run(&session, &args),
+        Command::Cache(CacheCommand::Stats) => cache::stats(&session),
+        Command::Cache(CacheCommand::Clear) => cache::clear(&session),
+        Command::Cache(CacheCommand::Verify) => cache::verify(&session),
         Command::Bench(BenchCommand::Read(args)) => bench::read(&session, &args),
         Command::Bench(BenchCommand::Worker) => bench::worker(&session),
         Command::Bench(BenchCommand::Serve) => bench::serve(),

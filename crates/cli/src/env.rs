@@ -14,6 +14,8 @@ pub(crate) struct Env {
     pub(crate) log: Option<String>,
     /// Where settings files live: `XDG_CONFIG_HOME`, or `~/.config`.
     pub(crate) config_home: Option<PathBuf>,
+    /// Where caches live: `XDG_CACHE_HOME`, or `~/.cache`.
+    pub(crate) cache_home: Option<PathBuf>,
     /// The home directory.
     pub(crate) home: Option<PathBuf>,
 }
@@ -42,12 +44,19 @@ impl Env {
                 env.log = Some(value);
             } else if name == "XDG_CONFIG_HOME" && !value.is_empty() {
                 env.config_home = Some(value.into());
+            } else if name == "XDG_CACHE_HOME" && value.starts_with('/') {
+                // The specification wants relative ones to be passed over.
+                env.cache_home = Some(value.into());
             } else if name == "HOME" && !value.is_empty() {
                 env.home = Some(value.into());
             }
         }
         if env.config_home.is_none() {
             env.config_home = env.home.as_ref().map(|home| home.join(".config"));
+        }
+        if env.cache_home.is_none() {
+            let home = env.home.as_ref().filter(|home| home.is_absolute());
+            env.cache_home = home.map(|home| home.join(".cache"));
         }
         env
     }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use forebay_cache::CacheError;
 use forebay_range::RangeError;
+use forebay_reader::ReadError;
 use forebay_source::{Fault, LocationError, OpenError, xml_element};
 use forebay_types::{ErrorKind, printable};
 
@@ -58,6 +60,11 @@ impl CliError {
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// What happened, without the help.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(crate) fn kind(&self) -> ErrorKind {
@@ -193,8 +200,14 @@ impl From<OpenError> for CliError {
 
 impl From<RangeError> for CliError {
     fn from(error: RangeError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&RangeError> for CliError {
+    fn from(error: &RangeError) -> Self {
         let kind = error.kind();
-        match &error {
+        match error {
             RangeError::Store {
                 object,
                 source,
@@ -213,6 +226,24 @@ impl From<RangeError> for CliError {
             RangeError::Sink { source } if source.kind() == io::ErrorKind::BrokenPipe => Self::closed_pipe(),
             _ => Self::new(kind, error.to_string()),
         }
+    }
+}
+
+impl From<ReadError> for CliError {
+    fn from(error: ReadError) -> Self {
+        match &error {
+            ReadError::Range(error) => Self::from(&**error),
+            ReadError::Sink(source) if source.kind() == io::ErrorKind::BrokenPipe => Self::closed_pipe(),
+            _ => Self::new(error.kind(), error.to_string()),
+        }
+    }
+}
+
+impl From<CacheError> for CliError {
+    fn from(error: CacheError) -> Self {
+        // Each says what to do with the directory; that another will do is common to all.
+        Self::new(error.kind(), printable(&error.to_string()).into_owned())
+            .hint("name another directory with --cache-dir or cache.dir, or read without a cache by --no-cache")
     }
 }
 

@@ -1,12 +1,13 @@
 //! `forebay`: the command line.
 //!
 //! What was typed ([`args`]) and what the settings file and the environment say ([`settings`], [`env`]) become a
-//! [`session::Session`]: opener, range engine, output. A command of `commands/` does its work with it, and its
-//! result becomes an exit code ([`exit`]). Data and answers go to standard output, everything else to standard error.
+//! [`session::Session`]: opener, range engine, cache, output. A command of `commands/` does its work with it, reading through
+//! its [`door::Door`], and its result becomes an exit code ([`exit`]). Data and answers go to standard output, everything else to standard error.
 
 mod args;
 mod aws_profile;
 mod commands;
+mod door;
 mod env;
 mod exit;
 mod output;

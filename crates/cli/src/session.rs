@@ -1,18 +1,25 @@
 //! What commands work with.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use forebay_range::{EngineOptions, RangeEngine, RangeEngineConfig, Target};
+use forebay_cache::Cache;
+use forebay_range::{RangeEngine, RangeEngineConfig, Target};
+use forebay_reader::Reader;
 use forebay_source::{Location, Opener, Scheme, Source};
-use forebay_types::{ErrorKind, SystemClock};
+use forebay_types::{ErrorKind, SystemClock, printable};
 use object_store::path::Path;
 
+use crate::door::Door;
 use crate::exit::{CliError, Result};
 use crate::output::Output;
 use crate::settings::Settings;
 
-/// Opener, engine and output of one run.
+/// What an interrupted run has to let go of what it does. Longer only if the disk stands still.
+const LET_GO: Duration = Duration::from_secs(1);
+
+/// Opener, engine, cache and output of one run.
 pub(crate) struct Session {
     pub(crate) settings: Settings,
     pub(crate) opener: Opener,
@@ -20,18 +27,16 @@ pub(crate) struct Session {
     pub(crate) output: Output,
     /// `--config`, for helper processes that are to read the same settings.
     pub(crate) config_flag: Option<PathBuf>,
+    /// Reads through the cache; opened when a command first wants it. `None` if there is no cache.
+    reader: OnceLock<Option<Reader>>,
 }
 
 impl Session {
     pub(crate) fn new(settings: Settings, output: Output, config_flag: Option<PathBuf>) -> Self {
         let opener = Opener::new(settings.source_options());
-        let options = EngineOptions {
-            memory_budget: settings.range.memory_budget.bytes(),
-            gate: settings.gate_options(),
-        };
         let engine = RangeEngine::with_options(
             RangeEngineConfig::default(),
-            options,
+            settings.engine_options(),
             Arc::new(SystemClock::new()),
         );
         Self {
@@ -40,7 +45,49 @@ impl Session {
             engine,
             output,
             config_flag,
+            reader: OnceLock::new(),
         }
+    }
+
+    /// How this run reads. A cache that cannot be opened is said once, and the run goes on without it.
+    pub(crate) fn door(&self) -> Door {
+        let reader = self.reader.get_or_init(|| {
+            if !self.settings.cache.enabled {
+                return None;
+            }
+            self.open_cache()
+                .map(|cache| self.reader_with(cache))
+                .inspect_err(|error| tracing::warn!("reading without a cache: {}", printable(error.message())))
+                .ok()
+        });
+        Door {
+            engine: self.engine.clone(),
+            reader: reader.clone(),
+        }
+    }
+
+    /// The reader of a command that is of no use without a cache.
+    pub(crate) fn cached_reader(&self) -> Result<Reader> {
+        if !self.settings.cache.enabled {
+            return Err(CliError::usage("the cache is off").hint("leave out --no-cache, or set cache.enabled"));
+        }
+        if let Some(Some(reader)) = self.reader.get() {
+            return Ok(reader.clone());
+        }
+        let reader = self.reader_with(self.open_cache()?);
+        // Set already: by a run that went on without it. This one is as good.
+        let _ = self.reader.set(Some(reader.clone()));
+        Ok(reader)
+    }
+
+    /// The cache as the settings want it.
+    pub(crate) fn open_cache(&self) -> Result<Cache> {
+        Ok(Cache::open(self.settings.cache.options()?, Arc::new(SystemClock::new()))?)
+    }
+
+    fn reader_with(&self, cache: Cache) -> Reader {
+        let options = self.settings.reader_options(self.engine.budget().total());
+        Reader::new(self.engine.clone(), Some(cache), options)
     }
 
     /// Opens a URL as typed.
@@ -64,23 +111,42 @@ impl Session {
     /// Runs a command's future until it is done or the user interrupts; then it is dropped, which removes temporary
     /// files and ends requests.
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        self.block_on_uncaught(async {
+        let runtime = runtime()?;
+        let outcome = runtime.block_on(async {
             tokio::select! {
-                outcome = work => outcome,
-                () = interrupted() => Err(CliError::new(ErrorKind::Cancelled, "interrupted")),
+                outcome = self.to_its_end(work) => Some(outcome),
+                () = interrupted() => None,
             }
+        });
+        outcome.unwrap_or_else(|| {
+            // What waits for the disk would be written before the cache closes: it is left open instead.
+            std::mem::forget(self.reader.get().cloned());
+            runtime.shutdown_timeout(LET_GO);
+            Err(CliError::new(ErrorKind::Cancelled, "interrupted"))
         })
     }
 
     /// As [`Self::block_on`], but an interrupt ends the process where it stands: for what leaves nothing behind and
     /// may be blocked in a pipe.
     pub(crate) fn block_on_uncaught<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|e| CliError::new(e.kind().into(), format!("cannot start the runtime: {e}")))?;
-        runtime.block_on(work)
+        runtime()?.block_on(self.to_its_end(work))
     }
+
+    /// The work, and then what it left for the disk: those bytes were paid for.
+    async fn to_its_end<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let outcome = work.await;
+        if let Some(Some(reader)) = self.reader.get() {
+            reader.flush().await;
+        }
+        outcome
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CliError::new(e.kind().into(), format!("cannot start the runtime: {e}")))
 }
 
 /// SIGINT or SIGTERM.

@@ -4,8 +4,10 @@
 //! then `FOREBAY_<TABLE>_<KEY>`, then flags. Every key stands in [`KEYS`] once, with how it is read and shown; an
 //! unknown one is an error that names the nearest known one.
 
+mod cache;
 mod file;
 mod keys;
+mod readahead;
 mod value;
 
 use std::collections::BTreeMap;
@@ -13,7 +15,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use forebay_range::{FileSystemConfig, GateOptions, RangeEngineConfig};
+use forebay_range::{EngineOptions, FileSystemConfig, GateOptions, RangeEngineConfig};
+use forebay_reader::ReaderOptions;
 use forebay_source::{Profile, Scheme, SourceOptions, TransportOptions};
 use forebay_types::{ByteSize, printable};
 
@@ -22,13 +25,17 @@ use crate::aws_profile;
 use crate::env::Env;
 use crate::exit::Result;
 
+pub(crate) use cache::{CacheSettings, existing};
 pub(crate) use keys::{KEYS, Key};
+pub(crate) use readahead::ReadAheadSettings;
 pub(crate) use value::Kind;
 
 /// All settings in force.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Settings {
     pub(crate) range: RangeSettings,
+    pub(crate) cache: CacheSettings,
+    pub(crate) readahead: ReadAheadSettings,
     pub(crate) http: HttpSettings,
     pub(crate) file: FileSettings,
     /// Settings of the cloud clients, by lower-case name of their environment variable.
@@ -46,7 +53,7 @@ pub(crate) struct RangeSettings {
     pub(crate) max_concurrent_ranges: Option<usize>,
     pub(crate) min_split_size: Option<ByteSize>,
     pub(crate) enable_range_engine: bool,
-    pub(crate) memory_budget: ByteSize,
+    pub(crate) memory_budget: Option<ByteSize>,
     pub(crate) max_connections: usize,
     pub(crate) min_connections: usize,
     pub(crate) stall_timeout: Duration,
@@ -63,7 +70,7 @@ impl Default for RangeSettings {
             max_concurrent_ranges: None,
             min_split_size: None,
             enable_range_engine: true,
-            memory_budget: ByteSize(forebay_range::EngineOptions::default().memory_budget),
+            memory_budget: None,
             max_connections: gate.max,
             min_connections: gate.min,
             stall_timeout: config.stall_timeout,
@@ -127,6 +134,8 @@ pub(crate) enum Origin {
     File(PathBuf),
     /// An environment variable.
     Env(String),
+    /// An option of the command line.
+    Flag(&'static str),
 }
 
 impl fmt::Display for Origin {
@@ -135,6 +144,7 @@ impl fmt::Display for Origin {
             Self::Default => f.write_str("default"),
             Self::File(path) => f.write_str(&printable(&path.to_string_lossy())),
             Self::Env(name) => f.write_str(name),
+            Self::Flag(name) => f.write_str(name),
         }
     }
 }
@@ -151,6 +161,10 @@ impl Settings {
         };
         file::apply(&mut settings, env, global)?;
         keys::apply_env(&mut settings, env)?;
+        keys::apply_flags(&mut settings, global)?;
+        if settings.cache.dir.is_none() {
+            settings.cache.dir = env.cache_home.as_ref().map(|home| home.join("forebay"));
+        }
         aws_profile::fill(&mut settings.cloud, env)?;
         Ok(settings)
     }
@@ -190,6 +204,29 @@ impl Settings {
             sync_writes: self.file.sync_writes,
             max_connections: self.range.max_connections,
         }
+    }
+
+    /// What all reads may use together.
+    pub(crate) fn engine_options(&self) -> EngineOptions {
+        let usual = EngineOptions::fitting_memory();
+        EngineOptions {
+            memory_budget: self.range.memory_budget.map_or(usual.memory_budget, ByteSize::bytes),
+            gate: self.gate_options(),
+        }
+    }
+
+    /// How reads go through the cache, where bytes on their way may take `memory_budget`.
+    pub(crate) fn reader_options(&self, memory_budget: u64) -> ReaderOptions {
+        ReaderOptions {
+            freshness: self.cache.freshness(),
+            read_ahead: self.readahead.config(memory_budget),
+            by_extension: self.readahead.by_extension.clone(),
+        }
+    }
+
+    /// Whether an option of the command line turned the cache off, for this run only.
+    pub(crate) fn says_no_cache(&self) -> bool {
+        matches!(self.origins.get("cache.enabled"), Some(Origin::Flag(_)))
     }
 
     pub(crate) fn gate_options(&self) -> GateOptions {

@@ -4,14 +4,23 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Who may depend on whom, dev-dependencies apart. A new arrow is a decision: it changes the picture first.
-const PICTURE: [(&str, &[&str]); 6] = [
+const PICTURE: [(&str, &[&str]); 9] = [
     ("types", &[]),
     ("source", &["types"]),
     ("range", &["types", "source"]),
+    ("cache", &["types"]),
+    ("readahead", &["types"]),
+    ("reader", &["types", "source", "range", "cache", "readahead"]),
     ("testkit", &["types"]),
-    ("forebay", &["types", "source", "range"]),
+    (
+        "forebay",
+        &["types", "source", "range", "cache", "readahead", "reader"],
+    ),
     // The command line brings the lab along, for `demo` and `bench --lab`.
-    ("cli", &["types", "source", "range", "testkit"]),
+    (
+        "cli",
+        &["types", "source", "range", "cache", "readahead", "reader", "testkit"],
+    ),
 ];
 
 fn metadata() -> serde_json::Value {

@@ -41,6 +41,11 @@ impl Budget {
         (u64::from(self.total_units) - free) * UNIT + self.overdrawn.load(Relaxed)
     }
 
+    /// Bytes that can be reserved now.
+    pub fn free(&self) -> u64 {
+        self.units.available_permits() as u64 * UNIT
+    }
+
     /// Waits for `bytes`; more than the whole budget counts as the whole budget.
     ///
     /// # Cancel safety

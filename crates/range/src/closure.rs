@@ -8,7 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use forebay_source::Failure;
-use forebay_types::{Intent, RangeSpec, Version};
+use forebay_types::{Intent, Origin, RangeSpec, Version};
 use futures::future::{Either, select};
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
@@ -51,12 +51,15 @@ impl RangeEngine {
         let target = Target {
             store: Arc::new(store),
             path: Path::ROOT,
+            origin: Origin::new("function", ""),
             name: "download".into(),
+            cached: false,
             config: self.shared.config.clone(),
             known: Some(Known {
                 size,
                 version: Version::Unknown,
             }),
+            unless: None,
             intent: Intent::Demand,
         };
         let read = pin!(self.read(target, RangeSpec::From(0)));

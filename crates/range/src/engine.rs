@@ -9,13 +9,14 @@ use forebay_types::{ByteSize, Clock, RangeSpec, SystemClock};
 use crate::budget::Budget;
 use crate::config::RangeEngineConfig;
 use crate::error::RangeError;
+use crate::fetch::Fetch;
 use crate::gate::{Gate, GateOptions};
 use crate::read::Opened;
 use crate::sink::RangeSink;
 use crate::state::Shared;
 use crate::stats::{Counters, RangeStats};
 use crate::stream::RangeStream;
-use crate::target::Target;
+use crate::target::{Known, Target};
 
 /// What the process allows all its reads together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +75,31 @@ impl RangeEngine {
         Opened::open(self.shared.clone(), target, range).await
     }
 
+    /// As [`Self::open`], if the object is another version than the target's `unless`; `None` if it is the same, in one
+    /// round trip and without its bytes.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the request.
+    pub async fn open_if_changed(
+        &self,
+        target: Target,
+        range: RangeSpec,
+    ) -> Result<Option<Opened>, RangeError> {
+        match self.open(target, range).await {
+            Ok(opened) => Ok(Some(opened)),
+            Err(RangeError::NotModified { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The parts of an object whose size and version are known, fetched one by one as the caller decides. Sends nothing.
+    pub fn fetch(&self, target: Target, known: Known) -> Fetch {
+        Fetch::new(self.shared.clone(), target, known)
+    }
+
     /// The bytes of `range` in order, as they come.
     ///
     /// # Errors
@@ -125,6 +151,11 @@ impl RangeEngine {
     /// The gate of all requests.
     pub fn gate(&self) -> &Gate {
         &self.shared.gate
+    }
+
+    /// The clock that it goes by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared.clock
     }
 
     /// The usual time to a first byte, as far as known.

@@ -41,6 +41,12 @@ pub enum RangeError {
         /// The version and size now.
         got: String,
     },
+    /// The object is the version that the target has already: no bytes came. Not a failure of anything.
+    #[error("{object} has not changed")]
+    NotModified {
+        /// Which object.
+        object: String,
+    },
     /// The range starts past the end.
     #[error("{object} has {size} bytes: the range {range:?} starts past its end")]
     OutOfRange {
@@ -80,6 +86,7 @@ impl RangeError {
             Self::Store { source, .. } => Fault::of(source).kind,
             Self::Stalled { .. } => ErrorKind::TimedOut,
             Self::Changed { .. } => ErrorKind::Changed,
+            Self::NotModified { .. } => ErrorKind::Conflict,
             Self::OutOfRange { .. } => ErrorKind::Invalid,
             Self::Sink { source } => source.kind().into(),
             Self::Cancelled => ErrorKind::Cancelled,

@@ -4,12 +4,13 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::DateTime;
 use forebay_source::{EngineRead, Fault, FreshConnection, WholeBody, jitter};
-use forebay_types::{ByteRange, ErrorKind, RangeSpec};
+use forebay_types::{ByteRange, ErrorKind, RangeSpec, Version};
 use futures::StreamExt;
 use futures::future::{Either, select};
 use futures::stream::BoxStream;
-use object_store::{Extensions, GetOptions, GetRange, GetResult, ObjectMeta};
+use object_store::{Attributes, Extensions, GetOptions, GetRange, GetResult, ObjectMeta};
 
 use crate::config::MAX_PAUSE;
 use crate::error::RangeError;
@@ -21,6 +22,7 @@ pub(crate) struct Answer {
     pub(crate) meta: ObjectMeta,
     pub(crate) range: ByteRange,
     pub(crate) result_extensions: Extensions,
+    pub(crate) attributes: Attributes,
     pub(crate) body: BoxStream<'static, object_store::Result<Bytes>>,
     pub(crate) turn: Turn,
 }
@@ -132,6 +134,7 @@ impl Retries {
                     got: "another version".to_owned(),
                 }
             }
+            Failed::Store(object_store::Error::NotModified { .. }) => RangeError::NotModified { object },
             Failed::Store(source) => RangeError::Store {
                 object,
                 source,
@@ -150,7 +153,8 @@ pub(crate) async fn first(
     let mut retries = Retries::new();
     let mut ask = Some(ask);
     loop {
-        let failed = match send(state, ask.clone(), None).await {
+        let turn = state.turn(state.target.intent).await;
+        let failed = match send(state, ask.clone(), turn).await {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,
         };
@@ -215,12 +219,8 @@ async fn size_of(state: &ReadState) -> Result<u64, RangeError> {
 pub(crate) async fn send(
     state: &Arc<ReadState>,
     ask: Option<GetRange>,
-    turn: Option<Turn>,
+    turn: Turn,
 ) -> Result<Answer, Failed> {
-    let turn = match turn {
-        Some(turn) => turn,
-        None => state.turn().await,
-    };
     let result = hedged(state, ask).await?;
     state.insist(&result.meta).map_err(Failed::Final)?;
     let (meta, range) = (result.meta.clone(), ByteRange::from(result.range.clone()));
@@ -229,6 +229,7 @@ pub(crate) async fn send(
         meta,
         range,
         result_extensions,
+        attributes: result.attributes.clone(),
         body: result.into_stream().boxed(),
         turn,
     })
@@ -300,9 +301,18 @@ async fn request(
         .begun()
         .and_then(|known| known.version.if_match())
         .map(str::to_owned);
+    // Only while nothing has begun: every later request is for the version that has.
+    let unless = state.target.unless.as_ref().filter(|_| state.begun().is_none());
+    let (if_none_match, if_modified_since) = match unless.map(|known| &known.version) {
+        Some(Version::ETag(tag)) => (Some(tag.to_string()), None),
+        Some(Version::Modified(micros)) => (None, DateTime::from_timestamp_micros(*micros)),
+        Some(Version::Unknown) | None => (None, None),
+    };
     let options = GetOptions {
         range: ask,
         if_match,
+        if_none_match,
+        if_modified_since,
         extensions,
         ..GetOptions::default()
     };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_types::ByteRange;
+use forebay_types::{ByteRange, Intent};
 use futures::StreamExt;
 
 use crate::error::RangeError;
@@ -16,6 +16,8 @@ pub(crate) struct Job {
     pub(crate) part: ByteRange,
     /// Where the read starts in the object: offsets handed on count from there.
     pub(crate) start: u64,
+    /// Why it is read: decides who goes first where turns are scarce.
+    pub(crate) intent: Intent,
     /// Its answer, if it was asked for already.
     pub(crate) answer: Option<Answer>,
     /// Its turn to ask, if it has it already.
@@ -54,7 +56,13 @@ impl Job {
     async fn attempt<O: PartOut>(&mut self, at: &mut u64, out: &mut O) -> Result<(), Failed> {
         let answer = match self.answer.take() {
             Some(answer) => answer,
-            None => head::send(&self.state, Some((*at..self.part.end()).into()), self.turn.take()).await?,
+            None => {
+                let turn = match self.turn.take() {
+                    Some(turn) => turn,
+                    None => self.state.turn(self.intent).await,
+                };
+                head::send(&self.state, Some((*at..self.part.end()).into()), turn).await?
+            }
         };
         let Answer { mut body, turn, .. } = answer;
         let mut pace = Pace::new(&self.state, turn);

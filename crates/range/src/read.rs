@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use forebay_types::{ByteRange, RangeSpec};
-use object_store::{GetRange, ObjectMeta};
+use object_store::{Attributes, GetRange, ObjectMeta};
 use tokio::task::JoinSet;
 
 use crate::error::RangeError;
@@ -66,6 +66,11 @@ impl Opened {
     /// What the first answer said of the object; `None` if it was known before and nothing was asked.
     pub fn meta(&self) -> Option<&ObjectMeta> {
         self.meta.as_ref()
+    }
+
+    /// What the first answer said of the object besides, if one was asked for.
+    pub fn attributes(&self) -> Option<&Attributes> {
+        self.first.as_ref().map(|first| &first.attributes)
     }
 
     /// The object's size and version.
@@ -135,7 +140,10 @@ impl Opened {
                     part
                 };
                 let held = state.memory_for(memory).await;
-                let turn = if has_turn { None } else { Some(state.turn().await) };
+                let turn = match has_turn {
+                    true => None,
+                    false => Some(state.turn(state.target.intent).await),
+                };
                 (held, turn)
             };
             tokio::pin!(prepare);
@@ -152,6 +160,7 @@ impl Opened {
                 state: state.clone(),
                 part: piece,
                 start,
+                intent: state.target.intent,
                 answer: answer.take(),
                 turn,
             };
@@ -168,6 +177,16 @@ impl Opened {
         &self.state
     }
 
+    /// The part that is on its way, if it has a byte.
+    pub(crate) fn first_range(&self) -> Option<ByteRange> {
+        self.plan().0.filter(|range| !range.is_empty())
+    }
+
+    /// Its answer, once.
+    pub(crate) fn take_first(&mut self) -> Option<Answer> {
+        self.first.take()
+    }
+
     /// If the whole read is one part, its job: small reads need no task of their own.
     pub(crate) fn single(&mut self) -> Option<part::Job> {
         let (first, mut rest) = self.plan();
@@ -180,6 +199,7 @@ impl Opened {
             state: self.state.clone(),
             part,
             start: part.start(),
+            intent: self.state.target.intent,
             answer,
             turn: None,
         })

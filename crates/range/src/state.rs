@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use forebay_types::{ByteRange, Clock, RangeSpec};
+use forebay_types::{ByteRange, Clock, Intent, RangeSpec};
 use object_store::ObjectMeta;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -146,14 +146,14 @@ impl ReadState {
     }
 
     /// Waits for leave to send one request.
-    pub(crate) async fn turn(&self) -> Turn {
+    pub(crate) async fn turn(&self, intent: Intent) -> Turn {
         let flow = self
             .flow
             .clone()
             .acquire_owned()
             .await
             .expect("the semaphore is never closed");
-        let gate = self.shared.gate.enter(self.target.intent).await;
+        let gate = self.shared.gate.enter(intent).await;
         Turn {
             _flow: flow,
             _gate: gate,
@@ -204,14 +204,17 @@ impl ReadState {
     }
 }
 
-/// Where a part's bytes go. Called on runtime threads, so it must not block for long.
-pub(crate) trait PartOut: Send + 'static {
+/// Where the bytes of one part go, in order. Called on runtime threads, so it must not block for long.
+pub trait PartOut: Send + 'static {
     /// Waits until more bytes can be taken. Cancel safe.
     fn room(&mut self) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 
     /// Takes the next bytes; `offset` counts from the start of the read.
+    ///
+    /// # Errors
+    /// End the part, and the read.
     fn chunk(&mut self, offset: u64, bytes: Bytes) -> io::Result<()>;
 
     /// Told when the part is complete: memory that was held for bytes on their way goes back.

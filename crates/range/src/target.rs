@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use forebay_source::{Source, version_of};
-use forebay_types::{Intent, Version};
+use forebay_types::{Intent, ObjectId, Origin, Version};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
@@ -16,12 +16,18 @@ pub struct Target {
     pub store: Arc<dyn ObjectStore>,
     /// The object in it.
     pub path: Path,
+    /// Who serves the store.
+    pub origin: Origin,
     /// Its name in messages.
     pub name: Arc<str>,
+    /// Whether what is read is worth keeping on a local disk.
+    pub cached: bool,
     /// How its source is read.
     pub config: Arc<RangeEngineConfig>,
     /// What a listing or an earlier read told: saves the first request from having to find out.
     pub known: Option<Known>,
+    /// A version that the reader has already: [`crate::RangeEngine::open_if_changed`] brings bytes of another one only.
+    pub unless: Option<Known>,
     /// Why it is read.
     pub intent: Intent,
 }
@@ -63,9 +69,12 @@ impl Target {
         Self {
             store: source.store.clone(),
             path,
+            origin: source.origin.clone(),
             name: name.into(),
+            cached: source.profile.cached,
             config,
             known: None,
+            unless: None,
             intent: Intent::Demand,
         }
     }
@@ -75,6 +84,23 @@ impl Target {
     pub fn known(mut self, meta: &ObjectMeta) -> Self {
         self.known = Some(Known::of(meta));
         self
+    }
+
+    /// Of which this version is here already.
+    #[must_use]
+    pub fn unless(mut self, known: Known) -> Self {
+        self.unless = Some(known);
+        self
+    }
+
+    /// The identity that its object has in this version.
+    pub fn object_id(&self, known: &Known) -> ObjectId {
+        ObjectId {
+            origin: self.origin.clone(),
+            key: self.path.as_ref().into(),
+            version: known.version.clone(),
+            size: known.size,
+        }
     }
 
     /// Read for another reason than a waiting reader.

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 /// Bytes `start..end` of an object; `end` is not included. Never inverted, may be empty.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ByteRange {
     start: u64,
     end: u64,

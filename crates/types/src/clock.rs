@@ -3,12 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// Tells the time since some fixed moment of this process. Never goes back.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// Time since the clock's own start.
     fn now(&self) -> Duration;
+
+    /// Time since 1970, for what outlives the process. May jump when the machine's clock is set.
+    fn wall(&self) -> Duration;
 }
 
 /// The machine's monotonic clock.
@@ -40,6 +43,16 @@ impl Clock for SystemClock {
     fn now(&self) -> Duration {
         self.start.elapsed()
     }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the door that the rule points to"
+    )]
+    fn wall(&self) -> Duration {
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default()
+    }
 }
 
 /// A clock that stands still until it is told to go on.
@@ -59,5 +72,10 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Duration {
         Duration::from_nanos(self.nanos.load(Ordering::SeqCst))
+    }
+
+    /// Fifty years after 1970, and as far on as the clock was moved.
+    fn wall(&self) -> Duration {
+        Duration::from_secs(50 * 365 * 24 * 3600) + self.now()
     }
 }

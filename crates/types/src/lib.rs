@@ -1,11 +1,12 @@
 //! The words that every stage shares. No I/O, no async, nothing of ours below it.
 //!
 //! A read names an object, [`ObjectId`] (who serves it, which key, which version, how long), and a
-//! [`ByteRange`] of it, with an [`Intent`]: somebody waits for the bytes, or they are fetched ahead, or a
+//! [`ByteRange`] of it (the cache counts in [`BlockRange`]s), with an [`Intent`]: somebody waits for the bytes, or they are fetched ahead, or a
 //! cache is being warmed. When it fails, the error of whichever stage it was says by its [`ErrorKind`] what the
 //! caller should do. Sizes that people type are [`ByteSize`]; time is asked from a [`Clock`]; every fixed
 //! limit of the system stands in [`limits`].
 
+mod block;
 mod byte_range;
 mod byte_size;
 mod clock;
@@ -15,6 +16,7 @@ pub mod limits;
 mod object_id;
 mod text;
 
+pub use block::{BLOCK, BlockRange};
 pub use byte_range::{ByteRange, ParseRangeError, RangeSpec};
 pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -47,6 +47,11 @@ fn answer(settings: &Settings) -> Answer {
     }
 }
 
+/// TOML quotes as JSON does.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(forebay_types::printable(text).as_ref()).to_string()
+}
+
 fn text(settings: &Settings) -> String {
     let mut text = String::new();
     let mut table = "";
@@ -58,11 +63,17 @@ fn text(settings: &Settings) -> String {
             table = its_table;
         }
         let value = key.shown(settings);
+        if key.kind == Kind::Sizes {
+            let _ = writeln!(text, "# {}\n[{}]{:24} # {}", key.doc, key.name, "", settings.origin(key));
+            for (name, size) in value.split(',').filter_map(|pair| pair.split_once('=')) {
+                let _ = writeln!(text, "{} = \"{size}\"", quoted(name));
+            }
+            continue;
+        }
         let value = match key.kind {
-            Kind::Switch | Kind::Count => value,
+            Kind::Switch | Kind::Count | Kind::Number => value,
             Kind::AutoCount if value.parse::<u64>().is_ok() => value,
-            // TOML quotes as JSON does.
-            _ => serde_json::Value::from(forebay_types::printable(&value).as_ref()).to_string(),
+            _ => quoted(&value),
         };
         let setting = format!("{name} = {value}");
         let _ = writeln!(text, "# {}\n{setting:36} # {}", key.doc, settings.origin(key));

@@ -27,6 +27,10 @@ pub(crate) struct Report {
     bytes: u64,
     seconds: f64,
     mb_s: f64,
+    /// Bytes that came from the cache.
+    cached_bytes: u64,
+    /// Bytes that came from the source, those sent again included.
+    fetched: u64,
     requests: u64,
     retries: u64,
     hedges: u64,
@@ -91,8 +95,8 @@ async fn one(
 ) -> Result<u64> {
     directory.check_free(name, no_clobber)?;
     // Before the file: an object that does not exist must not leave even a temporary one.
-    let opened = session.engine.open(target, range).await?;
-    let len = opened.range().len();
+    let opened = session.door().open(target, range).await?;
+    let len = opened.len();
     let staged = directory.stage(name, len)?;
     let bar = progress::bytes(session.output, len, &name.to_string_lossy());
     opened
@@ -114,6 +118,8 @@ impl Report {
             bytes,
             seconds: 0.0,
             mb_s: 0.0,
+            cached_bytes: 0,
+            fetched: 0,
             requests: 0,
             retries: 0,
             hedges: 0,
@@ -125,6 +131,10 @@ impl Report {
         self.url = url.to_owned();
         self.seconds = seconds;
         self.mb_s = self.bytes as f64 / 1e6 / seconds.max(1e-9);
+        (self.cached_bytes, self.fetched) = (
+            self.bytes.saturating_sub(stats.bytes_downloaded),
+            stats.bytes_fetched,
+        );
         (self.requests, self.retries, self.hedges) = (stats.requests, stats.retries, stats.hedges);
     }
 
@@ -139,8 +149,13 @@ impl Report {
         } else {
             String::new()
         };
+        let cached = if self.cached_bytes > 0 {
+            format!(", {:#} from the cache", ByteSize(self.cached_bytes))
+        } else {
+            String::new()
+        };
         format!(
-            "{}: {what}{:#} in {:.2} s, {:.0} MB/s, {} requests{skipped}",
+            "{}: {what}{:#} in {:.2} s, {:.0} MB/s, {} requests{cached}{skipped}",
             self.dest,
             ByteSize(self.bytes),
             self.seconds,

@@ -8,7 +8,7 @@ use forebay_types::{limits::MAX_SETTINGS_BYTES, printable};
 use toml::{Table, Value};
 
 use super::keys::{KEYS, Key, nearest};
-use super::{Origin, Settings};
+use super::{Kind, Origin, Settings};
 use crate::args::Global;
 use crate::env::Env;
 use crate::exit::{CliError, Result};
@@ -78,6 +78,9 @@ fn apply_text(settings: &mut Settings, path: &Path, text: &str) -> Result<()> {
         let Value::Table(content) = content else {
             return Err(outside(path, table));
         };
+        if table == OLD_TABLE {
+            return Err(old_table(path, content));
+        }
         if !tables_known().any(|known| known == table) {
             return Err(unknown_table(path, table));
         }
@@ -98,13 +101,16 @@ fn apply_text(settings: &mut Settings, path: &Path, text: &str) -> Result<()> {
 
 /// The value as it would be written in the environment.
 fn value_text(key: &Key, value: &Value) -> std::result::Result<String, String> {
-    use super::value::Kind;
+    if let (Value::Table(sizes), Kind::Sizes) = (value, key.kind) {
+        return sizes_text(sizes);
+    }
     let fits = match value {
         Value::String(_) => true,
         Value::Integer(_) => matches!(
             key.kind,
-            Kind::Size | Kind::AutoSize | Kind::Count | Kind::AutoCount
+            Kind::Size | Kind::AutoSize | Kind::Count | Kind::AutoCount | Kind::Number
         ),
+        Value::Float(_) => key.kind == Kind::Number,
         Value::Boolean(_) => key.kind == Kind::Switch,
         _ => false,
     };
@@ -120,6 +126,39 @@ fn value_text(key: &Key, value: &Value) -> std::result::Result<String, String> {
             key.kind.expected()
         )),
     }
+}
+
+/// A table of sizes as it would be written in the environment.
+fn sizes_text(sizes: &Table) -> std::result::Result<String, String> {
+    let pairs = sizes.iter().map(|(name, size)| match size {
+        Value::String(size) => Ok(format!("{name}={size}")),
+        Value::Integer(size) => Ok(format!("{name}={size}")),
+        other => Err(format!(
+            "{} is of type {}, not {}",
+            printable(name),
+            other.type_str(),
+            Kind::Size.expected()
+        )),
+    });
+    Ok(pairs.collect::<std::result::Result<Vec<_>, _>>()?.join(","))
+}
+
+/// A table of the tools that came before, and what its keys are now.
+const OLD_TABLE: &str = "performance";
+
+fn old_table(path: &Path, content: &Table) -> CliError {
+    let now: Vec<String> = content
+        .keys()
+        .filter_map(|name| KEYS.iter().find(|key| key.parts() == ("readahead", name)))
+        .map(|key| format!("{OLD_TABLE}.{} is now {}", key.parts().1, key.name))
+        .collect();
+    let error = CliError::usage(format!(
+        "the settings file {}: there is no table [{OLD_TABLE}] any more{}{}",
+        shown(path),
+        if now.is_empty() { "" } else { ": " },
+        now.join(", ")
+    ));
+    error.hint("write [readahead] in its place; `forebay config show` lists all settings")
 }
 
 fn tables_known() -> impl Iterator<Item = &'static str> {

@@ -3,10 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use forebay_cache::WriteMode;
+use forebay_readahead::ByExtension;
 use forebay_types::{ByteSize, printable};
 
+use super::cache::{Revalidate, absolute};
 use super::value::{Kind, Value, at_least, one_or_more, within};
 use super::{Origin, Settings};
+use crate::args::Global;
 use crate::env::Env;
 use crate::exit::{CliError, Result};
 
@@ -80,8 +84,8 @@ pub(crate) const KEYS: &[Key] = &[
         "objects up to this size are one request; auto is 12MiB, so that no second request is below 4MiB"),
     key!(range.enable_range_engine: bool, |_| Ok(()),
         "whether large objects are read in parallel ranges; one connection alone is slower than most networks"),
-    key!(range.memory_budget: ByteSize, |v| at_least(Some(*v), ByteSize::mib(1)),
-        "bytes on their way from sources to readers, all together; 1.4 GB/s in requests of 8MiB needs 170MiB"),
+    key!(range.memory_budget: Option<ByteSize>, |v| at_least(*v, ByteSize::mib(1)),
+        "bytes on their way from sources to readers, all together; auto is 256MiB (1.4 GB/s in requests of 8MiB needs 170MiB), or a quarter of a smaller cgroup's memory"),
     key!(range.max_connections: usize, |v| one_or_more(Some(*v)),
         "requests in flight in the whole process; 64 are 5.8 GB/s at S3's rate"),
     key!(range.min_connections: usize, |v| one_or_more(Some(*v)),
@@ -94,6 +98,36 @@ pub(crate) const KEYS: &[Key] = &[
         "whether a request whose first byte is late gets a second one beside it; cuts S3's slow 1 %"),
     key!(range.ask_early: bool, |_| Ok(()),
         "whether the next part is asked for before this one ends; hides the time to its first byte"),
+    key!(cache.enabled: bool, |_| Ok(()),
+        "whether what remote sources send is kept on the local disk"),
+    key!(cache.dir: Option<PathBuf>, |v| absolute(v.as_deref()),
+        "where; the usual place is $XDG_CACHE_HOME/forebay or ~/.cache/forebay, never a directory that others share"),
+    key!(cache.size: Option<ByteSize>, |v| at_least(*v, ByteSize::mib(1)),
+        "bytes that it may take on disk; auto is a tenth of the file system, from 1GiB to 100GiB"),
+    key!(cache.write: WriteMode, |_| Ok(()),
+        "how large pieces are written; auto is O_DIRECT where the file system has it, for a third of the CPU time"),
+    key!(cache.verify_sealed: bool, |_| Ok(()),
+        "whether complete objects are checked again when read; off, since each was checked and synced before it counted as complete"),
+    key!(cache.max_open_files: usize, |v| within(*v, 2, 1 << 20),
+        "files that stay open, two for each object; 512 are half of the usual limit of a process"),
+    key!(cache.write_behind: ByteSize, |v| at_least(Some(*v), ByteSize::mib(1)),
+        "bytes that may wait for the disk before readers' bytes are not kept any more; 128MiB are 0.1 s of a fast disk"),
+    key!(cache.keep_free: Option<ByteSize>, |_| Ok(()),
+        "bytes of the file system that are left to others; auto is 256MiB"),
+    key!(cache.revalidate: Revalidate, |_| Ok(()),
+        "when a server is asked whether its object is still the one in the cache; always costs one round trip and is never wrong"),
+    key!(cache.ttl: Duration, |v| within(*v, Duration::ZERO, Duration::from_hours(24 * 365)),
+        "with revalidate = \"ttl\": how long an answer is believed"),
+    key!(readahead.readahead_size: ByteSize, |_| Ok(()),
+        "bytes that one reader in order may have ahead in any case; 32MiB are four requests in flight, 0 is none"),
+    key!(readahead.readahead_max: Option<ByteSize>, |_| Ok(()),
+        "bytes it may have ahead while memory is to spare; auto is half of range.memory_budget"),
+    key!(readahead.prefetch_enabled: bool, |_| Ok(()),
+        "whether anything is fetched before it is asked for"),
+    key!(readahead.prefetch_multiplier: f64, |v| within(*v, 1.0, 64.0),
+        "by how much a window grows when its reader has to wait; twice as in TCP, 1.0 is never"),
+    key!(readahead.by_extension: ByExtension, |_| Ok(()),
+        "readahead_size for names with these extensions; video gets 64MiB, 4 s at 15 MB/s"),
     key!(http.connect_timeout: Duration, |v| within(*v, Duration::from_millis(1), Duration::from_hours(1)),
         "deadline for name look-up, TCP and TLS together; waiting longer only delays the error"),
     key!(http.idle_timeout: Duration, |v| within(*v, Duration::ZERO, Duration::from_hours(1)),
@@ -125,6 +159,28 @@ pub(super) fn apply_env(settings: &mut Settings, env: &Env) -> Result<()> {
             .map_err(|why| CliError::usage(format!("the environment variable {variable}: {why}")))?;
     }
     check_connections(settings)
+}
+
+/// Takes over what the flags say. They come last: they were typed for this one run.
+pub(super) fn apply_flags(settings: &mut Settings, global: &Global) -> Result<()> {
+    let dir = match &global.cache_dir {
+        Some(dir) => {
+            let absolute = std::path::absolute(dir).map_err(|e| CliError::local(dir, "find", &e))?;
+            Some(absolute.to_string_lossy().into_owned())
+        }
+        None => None,
+    };
+    for (flag, name, text) in [
+        ("--cache-dir", "cache.dir", dir),
+        ("--cache-size", "cache.size", global.cache_size.clone()),
+        ("--no-cache", "cache.enabled", global.no_cache.then(|| "false".to_owned())),
+    ] {
+        let Some(text) = text else { continue };
+        let key = KEYS.iter().find(|key| key.name == name).expect("a flag has its key");
+        key.take(settings, &text, Origin::Flag(flag))
+            .map_err(|why| CliError::usage(format!("{flag}: {why}")))?;
+    }
+    Ok(())
 }
 
 fn unknown_variable(variable: &str) -> CliError {

@@ -20,8 +20,14 @@ pub(crate) enum Kind {
     Time,
     /// `true`.
     Switch,
+    /// `2.0`.
+    Number,
     /// `/a/file`.
     File,
+    /// One of a few words.
+    OneOf(&'static str),
+    /// `mkv=64MiB,bin=128MiB`; a table in the settings file.
+    Sizes,
 }
 
 impl Kind {
@@ -34,7 +40,10 @@ impl Kind {
             Self::AutoCount => "a whole number, as in 16, or \"auto\"",
             Self::Time => "a time, as in \"10s\", \"500ms\" or \"2m\"",
             Self::Switch => "true or false",
+            Self::Number => "a number, as in 2.0",
             Self::File => "the name of a file, as in \"/etc/ssl/our-ca.pem\"",
+            Self::OneOf(words) => words,
+            Self::Sizes => "a table of sizes, as in { mkv = \"64MiB\" }",
         }
     }
 }
@@ -53,7 +62,7 @@ pub(super) trait Value: Sized {
 /// The word for «whatever suits the kind of source».
 const AUTO: &str = "auto";
 
-fn wrong(text: &str, kind: Kind) -> String {
+pub(super) fn wrong(text: &str, kind: Kind) -> String {
     format!("'{}' is not {}", printable(text), kind.expected())
 }
 
@@ -122,6 +131,19 @@ impl Value for Option<usize> {
 
     fn show(&self) -> String {
         self.map_or(AUTO.to_owned(), |n| n.to_string())
+    }
+}
+
+impl Value for f64 {
+    const KIND: Kind = Kind::Number;
+
+    fn read(text: &str) -> Result<Self, String> {
+        let number = text.trim().parse().ok().filter(|number: &Self| number.is_finite());
+        number.ok_or_else(|| wrong(text, Self::KIND))
+    }
+
+    fn show(&self) -> String {
+        format!("{self:?}")
     }
 }
 
@@ -242,6 +264,17 @@ mod tests {
         ] {
             assert!(Duration::read(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn numbers_are_finite() {
+        for (text, number) in [("2", 2.0), (" 1.5 ", 1.5), ("1e1", 10.0)] {
+            assert_eq!(f64::read(text), Ok(number), "{text}");
+        }
+        for bad in ["", "two", "inf", "NaN", "1,5"] {
+            assert!(f64::read(bad).is_err(), "{bad}");
+        }
+        assert_eq!(2.0.show(), "2.0");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Figures that the system tells.
 
-use std::path::PathBuf;
-
+use forebay_range::{Cgroup, CgroupLimit};
 use forebay_types::ByteSize;
 use rustix::fs::{major, minor};
 use rustix::process::{Resource, getrlimit};
@@ -37,69 +36,28 @@ pub(super) fn cpus() -> Finding {
 }
 
 pub(super) fn cgroup_memory() -> Finding {
-    let name = "cgroup memory limit";
-    match tightest("memory.max", |text| text.trim().parse::<u64>().ok()) {
-        Limit::None => Finding::new(name, Status::Info, "none"),
-        Limit::NoCgroup => Finding::new(name, Status::Unknown, "no cgroup v2 here"),
-        Limit::At(bytes, place) => {
-            Finding::new(name, Status::Info, format!("{:#} ({place})", ByteSize(bytes)))
-        }
-    }
+    cgroup("cgroup memory limit", Cgroup::memory, |bytes| format!("{:#}", ByteSize(bytes)))
 }
 
 pub(super) fn cgroup_cpu() -> Finding {
-    let name = "cgroup CPU limit";
-    // In thousandths of a CPU: `200000 100000` are two.
-    let read = |text: &str| {
-        let (quota, period) = text.trim().split_once(' ')?;
-        let period = period.parse::<u64>().ok().filter(|period| *period > 0)?;
-        Some(quota.parse::<u64>().ok()?.saturating_mul(1000) / period)
-    };
-    match tightest("cpu.max", read) {
-        Limit::None => Finding::new(name, Status::Info, "none"),
-        Limit::NoCgroup => Finding::new(name, Status::Unknown, "no cgroup v2 here"),
-        Limit::At(milli, place) => Finding::new(
-            name,
-            Status::Info,
-            format!("{:.2} CPUs ({place})", milli as f64 / 1000.0),
-        ),
-    }
+    cgroup("cgroup CPU limit", Cgroup::milli_cpus, |milli| {
+        format!("{:.2} CPUs", milli as f64 / 1000.0)
+    })
 }
 
-enum Limit {
-    NoCgroup,
-    None,
-    At(u64, String),
-}
-
-/// The tightest limit on the way from our cgroup up to the root: each of them binds.
-fn tightest(file: &str, read: impl Fn(&str) -> Option<u64>) -> Limit {
-    let Some(own) = own_cgroup() else {
-        return Limit::NoCgroup;
-    };
-    let mut tightest = Limit::None;
-    for directory in own.ancestors().take_while(|d| d.starts_with("/sys/fs/cgroup")) {
-        let path = directory.join(file);
-        let limit = std::fs::read_to_string(&path).ok().and_then(|text| read(&text));
-        let below = match (&limit, &tightest) {
-            (Some(limit), Limit::At(least, _)) => limit < least,
-            (Some(_), _) => true,
-            (None, _) => false,
-        };
-        if let Some(limit) = limit
-            && below
-        {
-            tightest = Limit::At(limit, path.to_string_lossy().into_owned());
+fn cgroup(
+    name: &'static str,
+    limit: fn(&Cgroup) -> Option<CgroupLimit>,
+    shown: impl Fn(u64) -> String,
+) -> Finding {
+    match Cgroup::of_this_process().map(|group| limit(&group)) {
+        None => Finding::new(name, Status::Unknown, "no cgroup v2 here"),
+        Some(None) => Finding::new(name, Status::Info, "none"),
+        Some(Some(CgroupLimit { value, file })) => {
+            let detail = format!("{} ({})", shown(value), file.to_string_lossy());
+            Finding::new(name, Status::Info, detail)
         }
     }
-    tightest
-}
-
-fn own_cgroup() -> Option<PathBuf> {
-    let text = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let directory = PathBuf::from("/sys/fs/cgroup").join(path);
-    directory.join("cgroup.procs").exists().then_some(directory)
 }
 
 pub(super) fn open_files() -> Finding {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
 use forebay_range::{FileSink, RangeError, RangeSink};
+use forebay_reader::ReadError;
 use forebay_types::{ByteSize, ErrorKind, printable};
 use indicatif::ProgressBar;
 
@@ -175,10 +176,15 @@ impl Staged {
     }
 
     /// What a failed read means, with the file's name if it was the file that failed.
-    pub(crate) fn explain(&self, error: RangeError) -> CliError {
-        match error {
-            RangeError::Sink { source } => self.directory.failed(&self.name, "write", &source),
-            other => other.into(),
+    pub(crate) fn explain(&self, error: ReadError) -> CliError {
+        let failed = |source: &io::Error| self.directory.failed(&self.name, "write", source);
+        match &error {
+            ReadError::Sink(source) => failed(source),
+            ReadError::Range(range) => match &**range {
+                RangeError::Sink { source } => failed(source),
+                _ => error.into(),
+            },
+            _ => error.into(),
         }
     }
 

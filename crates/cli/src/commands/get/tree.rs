@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path as FilePath, PathBuf};
 
-use forebay_range::{RangeEngine, Target};
+use forebay_range::Target;
 use forebay_source::{Location, Source};
 use forebay_types::{ErrorKind, RangeSpec};
 use futures::StreamExt;
@@ -10,14 +10,12 @@ use object_store::ObjectMeta;
 
 use super::{Directory, Report};
 use crate::args::GetArgs;
+use crate::commands::below;
+use crate::door::Door;
 use crate::exit::{CliError, Result};
 use crate::parallel;
 use crate::progress;
 use crate::session::Session;
-
-/// Objects under way at a time, for each request that may be in flight: a little more, so that the next object's
-/// request is ready when a connection is.
-const OBJECTS_PER_CONNECTION: f64 = 1.25;
 
 pub(crate) async fn get(
     session: &Session,
@@ -33,24 +31,13 @@ pub(crate) async fn get(
     if args.dest.as_deref() == Some("-") {
         return Err(CliError::usage("many objects cannot go to standard output").hint("name a directory"));
     }
-    let mut listing = source.store.list(Some(&source.path)).peekable();
-    let listing_error = |e: &object_store::Error| CliError::store(&location.to_string(), e);
-    match std::pin::Pin::new(&mut listing).peek().await {
-        None => {
-            return Err(CliError::new(
-                ErrorKind::NotFound,
-                format!("{location}: nothing of that name or below it"),
-            ));
-        }
-        Some(Err(error)) => return Err(listing_error(error)),
-        Some(Ok(_)) => {}
-    }
+    let listing = below::listing(location, source).await?;
     let dest = FilePath::new(args.dest.as_deref().unwrap_or("."));
     let directory = Directory::create(dest)?;
     let bar = progress::items(session.output, 0, "objects");
-    let at_a_time = (session.settings.range.max_connections as f64 * OBJECTS_PER_CONNECTION).ceil() as usize;
+    let door = session.door();
     let jobs = listing.map(|meta| {
-        let meta = meta.map_err(|e| listing_error(&e))?;
+        let meta = meta?;
         bar.inc_length(1);
         let target = session
             .target_at(location.scheme(), source, meta.location.clone())
@@ -58,14 +45,14 @@ pub(crate) async fn get(
         Ok(One {
             name: file_name(source, &meta)?,
             target,
-            engine: session.engine.clone(),
+            door: door.clone(),
             directory: directory.clone(),
             no_clobber: args.no_clobber,
         }
         .fetch())
     });
     let mut report = Report::new(&dest.to_string_lossy(), 0, 0);
-    parallel::for_each(jobs, at_a_time, |fetched| {
+    parallel::for_each(jobs, below::at_a_time(session), |fetched| {
         bar.inc(1);
         match fetched {
             Some(bytes) => {
@@ -83,7 +70,7 @@ pub(crate) async fn get(
 
 /// One object of the tree, on its way into a file.
 struct One {
-    engine: RangeEngine,
+    door: Door,
     target: Target,
     directory: Directory,
     name: PathBuf,
@@ -96,8 +83,8 @@ impl One {
         if self.no_clobber && self.directory.has(&self.name) {
             return Ok(None);
         }
-        let opened = self.engine.open(self.target, RangeSpec::From(0)).await?;
-        let len = opened.range().len();
+        let opened = self.door.open(self.target, RangeSpec::From(0)).await?;
+        let len = opened.len();
         let staged = self.directory.stage(&self.name, len)?;
         let sink = staged.sink(indicatif::ProgressBar::hidden());
         opened.into_sink(sink).await.map_err(|e| staged.explain(e))?;

@@ -1,0 +1,103 @@
+//! What this process knows of the directory: how large each object is, when it was last used, which leaves first.
+
+use std::collections::HashMap;
+
+use crate::name::Name;
+use crate::policy::Policy;
+
+/// Objects by name. Objects that other processes added since the last scan are missing.
+#[derive(Debug)]
+pub(crate) struct Index {
+    policy: Policy<Name>,
+    /// When each map was last changed, as far as we know: one changed later was used by another process.
+    changed: HashMap<Name, i64>,
+}
+
+impl Index {
+    pub(crate) fn new() -> Self {
+        Self {
+            policy: Policy::new(),
+            changed: HashMap::new(),
+        }
+    }
+
+    /// An object was written to by this process.
+    pub(crate) fn set(&mut self, name: Name, bytes: u64, changed: i64) {
+        self.policy.set(name, bytes);
+        self.changed.insert(name, changed);
+    }
+
+    /// An object was found by a scan.
+    pub(crate) fn restore(&mut self, name: Name, bytes: u64, changed: i64) {
+        self.policy.restore(name, bytes);
+        self.changed.insert(name, changed);
+    }
+
+    /// An object has another size now.
+    pub(crate) fn resize(&mut self, name: Name, bytes: u64) {
+        if self.policy.bytes_of(name).is_some() {
+            self.policy.set(name, bytes);
+        }
+    }
+
+    pub(crate) fn used(&mut self, name: Name) {
+        self.policy.used(name);
+    }
+
+    /// A victim was changed at `changed`; tells whether that is news, and then counts it as a use.
+    pub(crate) fn used_elsewhere(&mut self, name: Name, changed: i64) -> bool {
+        match self.changed.get_mut(&name) {
+            Some(known) if *known < changed => {
+                *known = changed;
+                self.policy.used(name);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// This process changed the map of an object itself.
+    pub(crate) fn changed(&mut self, name: Name, changed: i64) {
+        if let Some(known) = self.changed.get_mut(&name) {
+            *known = changed.max(*known);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, name: Name, evicted: bool) {
+        self.policy.remove(name, evicted);
+        self.changed.remove(&name);
+    }
+
+    pub(crate) fn victim(&mut self) -> Option<Name> {
+        self.policy.victim()
+    }
+
+    pub(crate) fn pass_over(&mut self, name: Name) {
+        self.policy.pass_over(name);
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.policy.bytes()
+    }
+
+    pub(crate) fn bytes_of(&self, name: Name) -> Option<u64> {
+        self.policy.bytes_of(name)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.policy.len()
+    }
+
+    /// The objects, in no order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = Name> {
+        self.policy.keys()
+    }
+
+    /// Forgets what `keep` does not want.
+    pub(crate) fn retain(&mut self, keep: impl Fn(Name) -> bool) {
+        let gone: Vec<Name> = self.policy.keys().filter(|name| !keep(*name)).collect();
+        for name in gone {
+            self.remove(name, false);
+        }
+    }
+}

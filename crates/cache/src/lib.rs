@@ -1,0 +1,42 @@
+//! In the making.
+
+mod buffer;
+mod cache;
+mod clear;
+mod dir;
+mod error;
+mod files;
+mod index;
+mod keeper;
+mod known;
+mod ledger;
+mod map;
+mod name;
+mod object;
+mod options;
+mod pages;
+mod policy;
+mod queue;
+mod read;
+mod room;
+mod scan;
+mod seal;
+mod segment;
+mod shared;
+mod shrink;
+mod staging;
+mod stats;
+mod sys;
+mod table;
+mod verify;
+mod write;
+
+pub use cache::{Cache, Cached};
+pub use clear::Cleared;
+pub use error::CacheError;
+pub use object::{CachedObject, Fill, HandedOut, ReadOutcome, Stored, Wait};
+pub use options::{Accounting, CacheOptions, WriteMode};
+pub use segment::SegmentCache;
+pub use staging::{Claim, Claimed, Hold, Purpose, Reclaimed, Staging, Waited, Waiting};
+pub use stats::CacheStats;
+pub use verify::{BadObject, Progress, Verified};

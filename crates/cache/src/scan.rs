@@ -1,0 +1,163 @@
+//! Looking through the directory: what there is, how large, how old; and what nobody owns any more.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, Stat};
+
+use crate::dir::{Shard, is_ours};
+use crate::files::{self, Found};
+use crate::name::{FileKind, Name};
+use crate::shared::Shared;
+use crate::stats::Count;
+use crate::sys::{changed, charged, try_lock};
+
+/// A file that no map refers to may belong to an object that is being made: not if it is older than this.
+const ORPHAN_AGE: Duration = Duration::from_secs(600);
+
+/// When this process scanned last, and how long it took.
+#[derive(Debug, Default)]
+pub(crate) struct Scans {
+    last: Option<(Duration, Duration)>,
+}
+
+impl Scans {
+    /// Whether a scan for better knowledge may be made: at most 5 % of the time goes into them, and one a second.
+    pub(crate) fn is_due(&self, now: Duration) -> bool {
+        self.is_due_after(now, Duration::from_secs(1))
+    }
+
+    /// Whether a scan without which nothing can be stored may be made.
+    pub(crate) fn is_due_soon(&self, now: Duration) -> bool {
+        self.is_due_after(now, Duration::from_millis(20))
+    }
+
+    fn is_due_after(&self, now: Duration, least: Duration) -> bool {
+        self.last
+            .is_none_or(|(when, took)| now.saturating_sub(when) >= least.max(20 * took))
+    }
+}
+
+/// What a scan found.
+#[derive(Debug, Default)]
+struct Inventory {
+    objects: Vec<(Name, u64, i64)>,
+    /// Files that belong to no object yet, or no more: they take room all the same.
+    loose: u64,
+}
+
+impl Shared {
+    /// The scan at the start, in the background.
+    pub(crate) fn first_scan(&self) {
+        let mut scans = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+        if scans.last.is_none() {
+            self.scan(&mut scans);
+        }
+    }
+
+    /// Scans, sets the total and the index right, and sweeps. The caller holds `room`: nothing leaves meanwhile by our own hand.
+    pub(crate) fn scan(&self, scans: &mut Scans) {
+        let start = self.clock.now();
+        // What is reserved but not on disk yet may be missed by the scan.
+        let outstanding = self.pending.outstanding.load(Ordering::Acquire);
+        let Some(added) = self.update(|figures| figures.added) else {
+            return;
+        };
+        let known: HashSet<Name> = self.index().names().collect();
+        let mut inventory = Inventory::default();
+        for shard in 0..=u8::MAX {
+            if self.bell.has_ended() {
+                return;
+            }
+            if let Ok(dir) = self.dir.shard(shard) {
+                self.scan_shard(shard, &dir, &mut inventory);
+            }
+        }
+        inventory.objects.sort_unstable_by_key(|(_, _, changed)| *changed);
+        let total = inventory.loose + inventory.objects.iter().map(|(_, bytes, _)| bytes).sum::<u64>();
+        let entries = inventory.objects.len() as u64;
+        {
+            let mut index = self.index();
+            let found: HashSet<Name> = inventory.objects.iter().map(|(name, _, _)| *name).collect();
+            // What this process added during the scan stays, though the scan may have missed it.
+            index.retain(|name| found.contains(&name) || !known.contains(&name));
+            for (name, bytes, changed) in inventory.objects {
+                index.used_elsewhere(name, changed);
+                index.restore(name, bytes, changed);
+            }
+        }
+        self.update(|figures| {
+            // What others wrote meanwhile may or may not be among what was seen: in doubt it is counted twice, never not at all.
+            let meanwhile = figures.added.saturating_sub(added);
+            figures.total = total.saturating_add(meanwhile).saturating_add(outstanding);
+            figures.entries = entries;
+            figures.scanned = 1;
+        });
+        let now = self.clock.now();
+        scans.last = Some((now, now.saturating_sub(start)));
+    }
+
+    fn scan_shard(&self, shard: u8, dir: &Shard, inventory: &mut Inventory) {
+        let Some(names) = self.note_failure(dir.list()) else {
+            return;
+        };
+        let mut maps: HashMap<Name, Stat> = HashMap::new();
+        let mut data: HashMap<Name, Vec<(u64, Stat)>> = HashMap::new();
+        for file in &names {
+            let (Some(kind), Ok(stat)) = (Name::parse(shard, file), dir.stat(file)) else {
+                continue;
+            };
+            match kind {
+                FileKind::Map(name) => {
+                    maps.insert(name, stat);
+                }
+                FileKind::Data(name, instance) => data.entry(name).or_default().push((instance, stat)),
+                FileKind::Temporary => self.sweep(dir, file, &stat, inventory),
+            }
+        }
+        for (name, stat) in maps {
+            let mut files = data.remove(&name).unwrap_or_default();
+            if files.len() > 1 {
+                // Only the map can tell which of them is its own.
+                let own = match files::find(dir, name) {
+                    Ok(Found::Map(map)) => Some(map.head.instance),
+                    _ => None,
+                };
+                files.retain(|(instance, stat)| {
+                    let keep = own.is_none_or(|own| own == *instance);
+                    if !keep {
+                        self.sweep(dir, &name.data(*instance), stat, inventory);
+                    }
+                    keep
+                });
+            }
+            let of_data = files.iter().map(|(_, stat)| charged(stat)).sum();
+            let bytes = self.charge_of(dir, name, &stat, of_data);
+            inventory.objects.push((name, bytes, changed(&stat)));
+        }
+        for (name, files) in data {
+            for (instance, stat) in files {
+                self.sweep(dir, &name.data(instance), &stat, inventory);
+            }
+        }
+    }
+
+    /// Removes a file that nobody owns: old, and locked by nobody.
+    fn sweep(&self, dir: &Shard, file: &str, stat: &Stat, inventory: &mut Inventory) {
+        let born = Duration::from_nanos(u64::try_from(changed(stat)).unwrap_or(0));
+        let old = self.clock.wall().saturating_sub(born) > ORPHAN_AGE;
+        let ours = is_ours(stat);
+        let free = || {
+            let fd = dir.open_to_read(file).ok()?;
+            try_lock(&fd, FlockOperation::NonBlockingLockExclusive).ok().filter(|free| *free)
+        };
+        // What is not ours is not opened: it could be anything.
+        if old && (!ours || free().is_some()) && dir.unlink(file).is_ok() {
+            self.count(Count::Swept, 1);
+        } else {
+            inventory.loose += charged(stat);
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! The table itself: fills by their end. No waiting and no I/O here.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::OnceLock;
+use std::task::Waker;
+
+use bytes::{Buf, Bytes};
+use forebay_types::{BLOCK, ByteRange};
+
+use super::{Hold, Outcome, Purpose, Reclaimed};
+
+/// All fills of an object. Their ranges never overlap.
+#[derive(Debug)]
+pub(super) struct Table<H, E> {
+    pub(super) size: u64,
+    /// By their end, which moves only when a fill ends early.
+    pub(super) fills: BTreeMap<u64, Fill<H, E>>,
+    next_id: u64,
+}
+
+/// One part on its way: bytes `start..end`, of which those below `arrived` are here.
+#[derive(Debug)]
+pub(super) struct Fill<H, E> {
+    id: u64,
+    /// First byte that is here or still to come; those before it were let go. At a block's start, always.
+    pub(super) start: u64,
+    end: u64,
+    pub(super) arrived: u64,
+    chunks: VecDeque<Bytes>,
+    /// Whether more is to arrive.
+    open: bool,
+    purpose: Purpose,
+    /// Below this its reader has the bytes.
+    consumed: u64,
+    /// Pieces on their way to disk, in order: where they end, and what became of them.
+    pieces: VecDeque<(u64, Option<bool>)>,
+    /// Below this the disk has the bytes, or never will.
+    settled: u64,
+    /// Below this the disk has not got them although it was to.
+    unstored: u64,
+    waiters: Vec<Waiter>,
+    pub(super) outcome: Outcome<E>,
+    hold: H,
+}
+
+/// Somebody who waits for the byte at `at`; until he has it, it stays.
+#[derive(Debug)]
+struct Waiter {
+    token: u64,
+    at: u64,
+    enough: u64,
+    waker: Waker,
+}
+
+impl<H: Hold, E: Clone> Table<H, E> {
+    pub(super) fn new(size: u64) -> Self {
+        Self {
+            size,
+            fills: BTreeMap::new(),
+            next_id: 0,
+        }
+    }
+
+    /// The fill that has or will have the byte at `at`.
+    pub(super) fn fill_at(&self, at: u64) -> Option<&Fill<H, E>> {
+        let (_, fill) = self.fills.range(at.checked_add(1)?..).next()?;
+        (fill.start <= at).then_some(fill)
+    }
+
+    fn fill_mut(&mut self, at: u64) -> Option<&mut Fill<H, E>> {
+        let (_, fill) = self.fills.range_mut(at.checked_add(1)?..).next()?;
+        (fill.start <= at).then_some(fill)
+    }
+
+    fn by_id(&mut self, id: u64) -> Option<&mut Fill<H, E>> {
+        // A handful of fills: a look at each is cheaper than an index of them.
+        self.fills.values_mut().find(|fill| fill.id == id)
+    }
+
+    /// What of `range` no fill has. With `keep` those that have some are kept for their reader from now on.
+    pub(super) fn gaps(&mut self, range: ByteRange, keep: bool) -> Vec<ByteRange> {
+        let mut gaps = Vec::new();
+        let mut at = range.start();
+        for fill in self
+            .fills
+            .range_mut(range.start().saturating_add(1)..)
+            .map(|(_, fill)| fill)
+        {
+            if at >= range.end() || fill.start >= range.end() {
+                break;
+            }
+            if fill.start > at {
+                gaps.push(ByteRange::new(at, fill.start));
+            }
+            fill.purpose.keep |= keep;
+            at = fill.end;
+        }
+        if at < range.end() {
+            gaps.push(ByteRange::new(at, range.end()));
+        }
+        gaps
+    }
+
+    pub(super) fn add(&mut self, range: ByteRange, purpose: Purpose, hold: H) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let fill = Fill {
+            id,
+            start: range.start(),
+            end: range.end(),
+            arrived: range.start(),
+            chunks: VecDeque::new(),
+            open: true,
+            purpose,
+            consumed: range.start(),
+            pieces: VecDeque::new(),
+            settled: range.start(),
+            unstored: 0,
+            waiters: Vec::new(),
+            outcome: Outcome::new(OnceLock::new()),
+            hold,
+        };
+        self.fills.insert(range.end(), fill);
+        id
+    }
+
+    /// Bytes came. Gives back who is to be woken, once the lock is free.
+    #[must_use]
+    pub(super) fn arrive(&mut self, id: u64, chunk: Bytes) -> Vec<Waker> {
+        let Some(fill) = self.by_id(id) else {
+            return Vec::new();
+        };
+        fill.arrived += chunk.len() as u64;
+        debug_assert!(fill.arrived <= fill.end);
+        fill.chunks.push_back(chunk);
+        let woken = fill.ready();
+        self.tidy(id);
+        woken
+    }
+
+    /// The bytes up to `end` were given to the disk.
+    pub(super) fn landing(&mut self, id: u64, end: u64) {
+        if let Some(fill) = self.by_id(id) {
+            fill.pieces.push_back((end, None));
+        }
+    }
+
+    /// What became of the piece that ends at `end`.
+    pub(super) fn settle(&mut self, id: u64, end: u64, stored: bool) {
+        let Some(fill) = self.by_id(id) else { return };
+        if let Some(piece) = fill.pieces.iter_mut().find(|piece| piece.0 == end) {
+            piece.1 = Some(stored);
+        }
+        while let Some((end, Some(stored))) = fill.pieces.front().copied() {
+            fill.pieces.pop_front();
+            fill.settled = end;
+            if !stored {
+                fill.unstored = end;
+            }
+        }
+        self.tidy(id);
+    }
+
+    /// No more will arrive. What came is kept as far as it is whole blocks; who waits for more is to be woken.
+    #[must_use]
+    pub(super) fn close(&mut self, id: u64, error: Option<E>) -> Vec<Waker> {
+        let Some(end) = self
+            .fills
+            .iter()
+            .find(|(_, fill)| fill.id == id)
+            .map(|(end, _)| *end)
+        else {
+            return Vec::new();
+        };
+        let Some(mut fill) = self.fills.remove(&end) else {
+            return Vec::new();
+        };
+        fill.open = false;
+        if let Some(error) = error {
+            // Set once: a fill is closed once.
+            let _ = fill.outcome.set(error);
+        }
+        let whole = if fill.arrived == fill.end {
+            fill.end
+        } else {
+            (fill.arrived - fill.arrived % BLOCK).max(fill.start)
+        };
+        fill.cut(whole);
+        let woken = fill.waiters.iter().map(|waiter| waiter.waker.clone()).collect();
+        // Who waits for what is here now stays until he has it; the others look elsewhere.
+        fill.waiters.retain(|waiter| waiter.at < whole);
+        if fill.start < fill.end {
+            self.fills.insert(fill.end, fill);
+            self.tidy(id);
+        }
+        woken
+    }
+
+    pub(super) fn consume(&mut self, range: ByteRange) {
+        let mut at = range.start();
+        while at < range.end() {
+            let Some(fill) = self
+                .fills
+                .range_mut(at.saturating_add(1)..)
+                .next()
+                .map(|(_, fill)| fill)
+            else {
+                return;
+            };
+            if fill.start >= range.end() {
+                return;
+            }
+            // From its front only: what lies before was not read yet, and goes together with it later.
+            if range.start() <= fill.start.max(fill.consumed) {
+                fill.consumed = fill.consumed.max(range.end().min(fill.end));
+            }
+            at = fill.end;
+            let id = fill.id;
+            self.tidy(id);
+        }
+    }
+
+    pub(super) fn reclaim(&mut self, wanted: u64) -> Reclaimed {
+        let mut reclaimed = Reclaimed::default();
+        // What is on disk costs nothing to give up; what is not, a second request. The farthest ahead first.
+        for on_disk in [true, false] {
+            let ids: Vec<u64> = self.fills.values().rev().map(|fill| fill.id).collect();
+            for id in ids {
+                if reclaimed.freed >= wanted {
+                    return reclaimed;
+                }
+                let Some(fill) = self.by_id(id) else { continue };
+                let disk = fill.settled > fill.start && fill.unstored <= fill.start;
+                if !fill.purpose.keep || fill.open || disk != on_disk {
+                    continue;
+                }
+                let (start, before) = (fill.start.max(fill.consumed), fill.arrived - fill.start);
+                fill.purpose.keep = false;
+                if !on_disk {
+                    reclaimed.lost.push(ByteRange::new(start, fill.end));
+                }
+                self.tidy(id);
+                let after = self.by_id(id).map_or(0, |fill| fill.arrived - fill.start);
+                reclaimed.freed += before - after;
+            }
+        }
+        reclaimed
+    }
+
+    pub(super) fn abandon(&mut self, id: u64) -> bool {
+        let Some(fill) = self.by_id(id) else { return true };
+        fill.purpose.keep = false;
+        let alone = fill.waiters.is_empty();
+        self.tidy(id);
+        alone
+    }
+
+    /// Registers who waits for `at`, or tells that no fill brings it.
+    pub(super) fn enlist(
+        &mut self,
+        token: &mut Option<u64>,
+        at: u64,
+        enough: u64,
+        waker: &Waker,
+    ) -> Option<Outcome<E>> {
+        let fresh = self.next_id;
+        let fill = self.fill_mut(at)?;
+        let outcome = fill.outcome.clone();
+        match token.and_then(|token| fill.waiters.iter_mut().find(|waiter| waiter.token == token)) {
+            Some(waiter) => waiter.waker.clone_from(waker),
+            None => {
+                fill.waiters.push(Waiter {
+                    token: fresh,
+                    at,
+                    enough,
+                    waker: waker.clone(),
+                });
+                *token = Some(fresh);
+                self.next_id += 1;
+            }
+        }
+        Some(outcome)
+    }
+
+    /// Nobody waits under this token any more.
+    pub(super) fn strike(&mut self, token: u64, at: u64) {
+        let Some(fill) = self.fill_mut(at) else { return };
+        fill.waiters.retain(|waiter| waiter.token != token);
+        let id = fill.id;
+        self.tidy(id);
+    }
+
+    /// Lets go of what a fill need not hold any more.
+    fn tidy(&mut self, id: u64) {
+        let Some(fill) = self.by_id(id) else { return };
+        fill.trim();
+        if fill.start == fill.end {
+            let end = fill.end;
+            self.fills.remove(&end);
+        }
+    }
+}
+
+impl<H: Hold, E> Fill<H, E> {
+    /// What is here of `at..end`.
+    pub(super) fn slices(&self, at: u64, end: u64) -> Vec<Bytes> {
+        let wanted = ByteRange::new(at, end.min(self.arrived));
+        let mut slices = Vec::new();
+        let mut begin = self.start;
+        for chunk in &self.chunks {
+            let part = ByteRange::at(begin, chunk.len() as u64);
+            let here = part.intersect(wanted);
+            if !here.is_empty() {
+                slices.push(chunk.slice((here.start() - begin) as usize..(here.end() - begin) as usize));
+            } else if begin >= wanted.end() {
+                break;
+            }
+            begin = part.end();
+        }
+        slices
+    }
+
+    /// Whether the byte at `at` is here, and all up to `enough` that will come.
+    pub(super) fn has(&self, at: u64, enough: u64) -> bool {
+        at < self.arrived && (self.arrived >= enough.min(self.end) || !self.open)
+    }
+
+    /// Who has what he waits for.
+    fn ready(&self) -> Vec<Waker> {
+        self.waiters
+            .iter()
+            .filter(|waiter| self.has(waiter.at, waiter.enough))
+            .map(|waiter| waiter.waker.clone())
+            .collect()
+    }
+
+    /// Ends it at `end`: what came beyond is dropped.
+    fn cut(&mut self, end: u64) {
+        // Memory is held for the whole part, arrived or not.
+        self.hold.release(self.end.saturating_sub(end));
+        let mut surplus = self.arrived.saturating_sub(end);
+        while surplus > 0 {
+            let Some(mut chunk) = self.chunks.pop_back() else {
+                break;
+            };
+            let drop = surplus.min(chunk.len() as u64);
+            surplus -= drop;
+            chunk.truncate(chunk.len() - drop as usize);
+            if !chunk.is_empty() {
+                self.chunks.push_back(chunk);
+            }
+        }
+        self.end = end;
+        self.arrived = self.arrived.min(end);
+    }
+
+    fn trim(&mut self) {
+        let mut below = self.arrived;
+        if self.purpose.lands {
+            below = below.min(self.settled);
+        }
+        if self.purpose.keep {
+            below = below.min(self.consumed);
+        }
+        for waiter in &self.waiters {
+            below = below.min(waiter.at);
+        }
+        if below < self.end {
+            below -= below % BLOCK;
+        }
+        let mut drop = below.saturating_sub(self.start);
+        self.start += drop;
+        self.hold.release(drop);
+        while drop > 0 {
+            let Some(chunk) = self.chunks.front_mut() else {
+                break;
+            };
+            let part = drop.min(chunk.len() as u64);
+            chunk.advance(part as usize);
+            drop -= part;
+            if chunk.is_empty() {
+                self.chunks.pop_front();
+            }
+        }
+    }
+}

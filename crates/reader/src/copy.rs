@@ -1,0 +1,71 @@
+//! Bytes into a sink, in any order.
+
+use std::sync::Arc;
+
+use forebay_range::RangeSink;
+use forebay_types::ByteRange;
+use tokio::task::JoinSet;
+
+use crate::blocks::Awaited;
+use crate::error::ReadError;
+use crate::handle::Handle;
+
+impl Handle {
+    /// Puts the bytes of `range`, as far as the object goes, into `sink`, each to its place counted from the start of
+    /// the range, in whatever order they come. Gives back their number.
+    ///
+    /// # Errors
+    /// If a part fails for good, or the sink does. The sink then holds some of the bytes.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends its requests; the sink then holds some of the bytes.
+    pub async fn copy_to(&self, range: ByteRange, sink: Arc<dyn RangeSink>) -> Result<u64, ReadError> {
+        let range = range.clamp_to(self.size());
+        let failed = |error: std::io::Error| ReadError::Sink(Arc::new(error));
+        sink.begin(range.len()).map_err(failed)?;
+        let blocks = &self.inner.blocks;
+        let config = &blocks.fetch.target().config;
+        // A few more parts than bodies flow: each waits for its turn before the one in front of it has ended.
+        let lanes = config.max_concurrent_ranges.saturating_add(4).clamp(1, 64);
+        let mut tasks = JoinSet::new();
+        let mut rest = range;
+        while !rest.is_empty() || !tasks.is_empty() {
+            if rest.is_empty() || tasks.len() >= lanes {
+                if let Some(ended) = tasks.join_next().await {
+                    ended.map_err(|e| ReadError::Task(e.to_string()))??;
+                }
+                continue;
+            }
+            // Lanes are whole units of the object, so that a lane is a request.
+            let unit = blocks.unit();
+            let (part, after) = rest.split_at(unit - rest.start() % unit);
+            rest = after;
+            tasks.spawn(self.clone().lane(part, range.start(), sink.clone()));
+        }
+        Ok(range.len())
+    }
+
+    async fn lane(self, part: ByteRange, start: u64, sink: Arc<dyn RangeSink>) -> Result<(), ReadError> {
+        let inner = &*self.inner;
+        let blocks = &inner.blocks;
+        inner.count(part, blocks.are_here(part));
+        let mut awaited = Awaited::new(blocks);
+        let mut at = part.start();
+        while at < part.end() {
+            let chunks = blocks
+                .next(at, part.end(), at + 1, &mut |task| awaited.add(task))
+                .await?;
+            for chunk in chunks {
+                sink.write_at(at - start, &chunk)
+                    .map_err(|e| ReadError::Sink(Arc::new(e)))?;
+                blocks
+                    .object
+                    .staging
+                    .consumed(ByteRange::at(at, chunk.len() as u64));
+                at += chunk.len() as u64;
+            }
+        }
+        awaited.let_be();
+        Ok(())
+    }
+}

@@ -1,0 +1,304 @@
+//! One reader of one object.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use forebay_range::Target;
+use forebay_types::{ByteRange, Intent, ObjectId};
+
+use crate::ahead::Ahead;
+use crate::blocks::{Awaited, Blocks, Here, Task};
+use crate::buffers::BUFFER;
+use crate::error::ReadError;
+use crate::stats::{HandleStats, Reads, add};
+
+/// An object of one version, open for reading. Reads may run side by side; read-ahead follows up to four sequential
+/// runs among them. Clones are the same handle.
+///
+/// Dropping the last clone ends its read-ahead and gives its memory back.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) blocks: Blocks,
+    ahead: Mutex<Ahead>,
+    reads: Reads,
+    /// What the reader will want when this object ends.
+    next: Mutex<Next>,
+}
+
+/// The object that follows this one.
+#[derive(Debug, Default)]
+enum Next {
+    #[default]
+    None,
+    /// Named by the front end, not wanted yet.
+    Named(Box<(crate::Reader, Target)>),
+    /// Its first bytes are on their way, and stay while this handle lives.
+    Begun(tokio::task::JoinHandle<Option<Handle>>),
+}
+
+impl Handle {
+    pub(crate) fn new(blocks: Blocks) -> Self {
+        let config = blocks.shared.read_ahead(&blocks.object.id.key, blocks.unit());
+        let size = blocks.object.size();
+        let inner = Arc::new(Inner {
+            ahead: Mutex::new(Ahead::new(config, size)),
+            blocks,
+            reads: Reads::default(),
+            next: Mutex::default(),
+        });
+        inner.blocks.object.enlist(Arc::downgrade(&inner));
+        Self { inner }
+    }
+
+    /// Which object, in which version.
+    pub fn id(&self) -> &ObjectId {
+        &self.inner.blocks.object.id
+    }
+
+    /// Its bytes.
+    pub fn size(&self) -> u64 {
+        self.inner.blocks.object.size()
+    }
+
+    /// Whether the disk cache has all of it.
+    pub fn is_cached(&self) -> bool {
+        self.inner
+            .blocks
+            .object
+            .cached
+            .as_ref()
+            .is_some_and(|cached| cached.is_complete())
+    }
+
+    /// Says that `range` will be read in order from its start: read-ahead need not find out.
+    pub fn will_read(&self, range: ByteRange) {
+        self.inner.ahead().declare(range.clamp_to(self.size()));
+    }
+
+    /// Says what the reader will want after the end of this object: read-ahead goes on there.
+    pub fn followed_by(&self, reader: &crate::Reader, target: Target) {
+        let named = Next::Named(Box::new((reader.clone(), target)));
+        *self.inner.next.lock().unwrap_or_else(PoisonError::into_inner) = named;
+    }
+
+    /// Copies the bytes from `offset` on into `buf`, if all of them (as far as the object goes) are here: in memory or in
+    /// the page cache. Gives their number back; `None` if some are not, and then `buf` holds anything. On the calling
+    /// thread, blocks nowhere, needs no runtime.
+    pub fn try_read_at(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
+        let range = ByteRange::at(offset, buf.len() as u64).clamp_to(self.size());
+        let len = range.len() as usize;
+        if len > 0 && self.inner.blocks.copy_here(offset, &mut buf[..len]) != Here::All {
+            return None;
+        }
+        self.inner.served(range, true);
+        Some(len)
+    }
+
+    /// The bytes of `offset..offset + len`, fewer only at the end of the object; without a copy if they are in memory in
+    /// one piece.
+    ///
+    /// # Errors
+    /// [`ReadError`]: the source's, after its retries. No bytes then.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the requests that only it waits for. What arrived of them is kept.
+    pub async fn read_at(&self, offset: u64, len: usize) -> Result<Bytes, ReadError> {
+        let range = ByteRange::at(offset, len as u64).clamp_to(self.size());
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        let blocks = &self.inner.blocks;
+        let mut staged = blocks.object.staging.take(range.start(), range.end());
+        if staged.len() == 1 && staged[0].len() as u64 == range.len() {
+            self.inner.served(range, true);
+            return Ok(staged.swap_remove(0));
+        }
+        if range.len() <= BUFFER as u64 {
+            let mut buffer = blocks.shared.buffers.take(range.len() as usize);
+            if blocks.copy_here(range.start(), buffer.as_mut()) == Here::All {
+                self.inner.served(range, true);
+                return Ok(buffer.into_bytes(range.len() as usize));
+            }
+        }
+        let mut whole = BytesMut::new();
+        let mut pieces = self.pieces(range);
+        while let Some(piece) = pieces.next().await? {
+            for chunk in piece {
+                if chunk.len() as u64 == range.len() {
+                    return Ok(chunk);
+                }
+                if whole.capacity() == 0 {
+                    whole.reserve(range.len() as usize);
+                }
+                whole.extend_from_slice(&chunk);
+            }
+        }
+        Ok(whole.freeze())
+    }
+
+    /// As [`Self::read_at`], into `buf`; gives back the number of bytes, fewer than its length only at the end of the
+    /// object.
+    ///
+    /// # Errors
+    /// As [`Self::read_at`]; `buf` then holds anything.
+    ///
+    /// # Cancel safety
+    /// As [`Self::read_at`].
+    pub async fn read_into(&self, offset: u64, buf: &mut [u8]) -> Result<usize, ReadError> {
+        let range = ByteRange::at(offset, buf.len() as u64).clamp_to(self.size());
+        let len = range.len() as usize;
+        if len == 0 {
+            return Ok(0);
+        }
+        if self.inner.blocks.copy_here(offset, &mut buf[..len]) == Here::All {
+            self.inner.served(range, true);
+            return Ok(len);
+        }
+        let mut done = 0;
+        let mut pieces = self.pieces(range);
+        while let Some(piece) = pieces.next().await? {
+            for chunk in piece {
+                buf[done..done + chunk.len()].copy_from_slice(&chunk);
+                done += chunk.len();
+            }
+        }
+        Ok(len)
+    }
+
+    /// Figures so far.
+    pub fn stats(&self) -> HandleStats {
+        let reads = &self.inner.reads;
+        HandleStats {
+            reads: reads.reads.load(Relaxed),
+            served: reads.served.load(Relaxed),
+            hits: reads.hits.load(Relaxed),
+            range: self.inner.blocks.fetch.stats(),
+            read_ahead: self.inner.ahead().report(),
+        }
+    }
+
+    /// Where each sequential run is and how far its window reaches: for a live view.
+    pub fn windows(&self) -> Vec<forebay_readahead::Window> {
+        self.inner.ahead().policy().window().collect()
+    }
+
+    /// A read that is not here: demands it all, tells read-ahead, then gives it piece by piece.
+    fn pieces(&self, range: ByteRange) -> Pieces<'_> {
+        let inner = &*self.inner;
+        let mut pieces = Pieces {
+            inner,
+            range,
+            at: range.start(),
+            awaited: Awaited::new(&inner.blocks),
+        };
+        // Demand first: it goes before read-ahead in every queue.
+        let begun = inner.blocks.begin(range, Intent::Demand);
+        begun.tasks.into_iter().for_each(|task| pieces.began(task));
+        inner.served(range, false);
+        pieces
+    }
+}
+
+/// A read under way. Dropped before its end, it ends the requests that only it waits for.
+struct Pieces<'a> {
+    inner: &'a Inner,
+    range: ByteRange,
+    at: u64,
+    awaited: Awaited,
+}
+
+impl Pieces<'_> {
+    async fn next(&mut self) -> Result<Option<Vec<Bytes>>, ReadError> {
+        if self.at >= self.range.end() {
+            return Ok(None);
+        }
+        let (at, end) = (self.at, self.range.end());
+        let inner = self.inner;
+        let bytes = inner
+            .blocks
+            .next(at, end, end, &mut |task| self.began(task))
+            .await?;
+        self.at += bytes.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        if self.at >= end {
+            self.awaited.let_be();
+        }
+        Ok(Some(bytes))
+    }
+
+    fn began(&mut self, task: Task) {
+        self.inner.ahead().remember(&self.inner.blocks, task.range);
+        self.awaited.add(task);
+    }
+}
+
+impl Inner {
+    pub(crate) fn ahead(&self) -> MutexGuard<'_, Ahead> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a read and lets read-ahead know.
+    pub(crate) fn served(&self, range: ByteRange, hit: bool) {
+        self.count(range, hit);
+        self.observe(range, !hit);
+    }
+
+    /// Counts a read.
+    pub(crate) fn count(&self, range: ByteRange, hit: bool) {
+        self.reads.count(range.len(), hit);
+        self.blocks.shared.reads.count(range.len(), hit);
+        if let (Some(cache), true) = (&self.blocks.shared.cache, self.blocks.object.cached.is_some()) {
+            if hit {
+                cache.count_hit(range.len());
+            } else {
+                cache.count_miss(range.len());
+            }
+        }
+    }
+
+    /// Tells read-ahead of a read.
+    pub(crate) fn observe(&self, range: ByteRange, starved: bool) {
+        let beyond = self.ahead().observe(&self.blocks, range, starved);
+        if beyond > 0 {
+            self.go_beyond(beyond);
+        }
+    }
+
+    /// Begins the object that follows, once.
+    fn go_beyond(&self, bytes: u64) {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Next::Named(_) = &*next
+            && let Next::Named(named) = std::mem::take(&mut *next)
+        {
+            let (reader, target) = *named;
+            let work = async move {
+                let target = target.intent(Intent::Ahead);
+                let options = crate::OpenOptions::default().first(bytes);
+                // Nobody waits: if it fails, whoever opens it will hear why.
+                reader.open(target, options).await.ok()
+            };
+            *next = Next::Begun(self.blocks.runtime.spawn(work));
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let report = self.ahead().close(&self.blocks);
+        let mut closed = self
+            .blocks
+            .shared
+            .closed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        add(&mut closed, &report);
+        if let Next::Begun(task) = &*self.next.lock().unwrap_or_else(PoisonError::into_inner) {
+            task.abort();
+        }
+    }
+}

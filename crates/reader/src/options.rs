@@ -1,0 +1,28 @@
+//! How a process reads.
+
+use std::time::Duration;
+
+use forebay_readahead::{ByExtension, ReadAheadConfig};
+
+/// When the server is asked whether a cached version is still the present one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Freshness {
+    /// At every open, by If-None-Match on the first range: one round trip, no bytes if it is.
+    #[default]
+    Always,
+    /// When nobody asked for this long.
+    Ttl(Duration),
+    /// Never: the name tells the content.
+    Never,
+}
+
+/// What all reads of a [`crate::Reader`] share.
+#[derive(Clone, Debug, Default)]
+pub struct ReaderOptions {
+    /// When cached versions are confirmed.
+    pub freshness: Freshness,
+    /// How far handles run ahead. Its `unit` is replaced by the part size of each source.
+    pub read_ahead: ReadAheadConfig,
+    /// Windows for kinds of files.
+    pub by_extension: ByExtension,
+}

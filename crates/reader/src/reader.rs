@@ -1,0 +1,98 @@
+//! What all reads of a process share.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use forebay_cache::Cache;
+use forebay_range::RangeEngine;
+use forebay_readahead::{ReadAheadConfig, Report};
+
+use crate::buffers::Buffers;
+use crate::object::Objects;
+use crate::options::ReaderOptions;
+use crate::stats::{ReaderStats, Reads};
+
+/// Reads objects through the cache, with read-ahead. Cheap to clone; clones share everything, so one per process is
+/// right.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    pub(crate) shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) engine: RangeEngine,
+    pub(crate) cache: Option<Cache>,
+    pub(crate) options: ReaderOptions,
+    pub(crate) objects: Objects,
+    pub(crate) buffers: Buffers,
+    pub(crate) reads: Reads,
+    pub(crate) closed: Mutex<Report>,
+}
+
+impl Reader {
+    /// Reads with `engine`, keeps in `cache`, or nothing without one.
+    pub fn new(engine: RangeEngine, cache: Option<Cache>, options: ReaderOptions) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                engine,
+                cache,
+                options,
+                objects: Objects::default(),
+                buffers: Buffers::default(),
+                reads: Reads::default(),
+                closed: Mutex::default(),
+            }),
+        }
+    }
+
+    /// The engine that it fetches with.
+    pub fn engine(&self) -> &RangeEngine {
+        &self.shared.engine
+    }
+
+    /// The cache, if there is one.
+    pub fn cache(&self) -> Option<&Cache> {
+        self.shared.cache.as_ref()
+    }
+
+    /// Waits until the disk has all that was given to it.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the wait; the writes go on.
+    pub async fn flush(&self) {
+        if let Some(cache) = self.shared.cache.clone() {
+            // Fails only if the runtime ends, and with it the wait.
+            let _ = tokio::task::spawn_blocking(move || cache.flush()).await;
+        }
+    }
+
+    /// Figures since the start.
+    pub fn stats(&self) -> ReaderStats {
+        let reads = &self.shared.reads;
+        ReaderStats {
+            reads: reads.reads.load(Relaxed),
+            served: reads.served.load(Relaxed),
+            hits: reads.hits.load(Relaxed),
+            range: self.shared.engine.stats(),
+            read_ahead: self
+                .shared
+                .closed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            cache: self.shared.cache.as_ref().map(Cache::stats),
+        }
+    }
+}
+
+impl Shared {
+    /// How a handle on `key` runs ahead, when one request brings `unit` bytes.
+    pub(crate) fn read_ahead(&self, key: &str, unit: u64) -> ReadAheadConfig {
+        let base = ReadAheadConfig {
+            unit,
+            ..self.options.read_ahead.clone()
+        };
+        base.for_key(&self.options.by_extension, key)
+    }
+}

@@ -1,0 +1,98 @@
+//! An object into the cache, for nobody in particular.
+
+use forebay_range::Target;
+use forebay_types::{BlockRange, ByteRange, Intent, RangeSpec};
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use crate::error::ReadError;
+use crate::handle::Handle;
+use crate::reader::Reader;
+
+/// What warming an object took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Warmed {
+    /// Its bytes.
+    pub size: u64,
+    /// Bytes that were in the cache before.
+    pub found: u64,
+    /// Bytes that came from the source.
+    pub fetched: u64,
+    /// Bytes that are in the cache now. Fewer than `size`: the cache is too small or its disk too full, or the source is
+    /// one that is not cached (a local file).
+    pub cached: u64,
+}
+
+impl Reader {
+    /// Brings what is missing of an object into the cache. Reads that somebody waits for go first.
+    ///
+    /// # Errors
+    /// If a part fails for good; what came before is kept.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends its requests; what came before is kept.
+    pub async fn warm(&self, target: Target) -> Result<Warmed, ReadError> {
+        let target = target.intent(Intent::Warm);
+        let config = target.config.clone();
+        let handle = self
+            .find(target, &config, RangeSpec::From(0), None)
+            .await?
+            .into_handle();
+        let object = &handle.inner.blocks.object;
+        let Some(cached) = object.cached.clone() else {
+            return Ok(Warmed {
+                size: object.size(),
+                found: 0,
+                fetched: 0,
+                cached: 0,
+            });
+        };
+        let present = || -> u64 {
+            let runs = cached.presence(BlockRange::of_size(object.size()));
+            let here = runs.iter().filter(|(_, present)| *present);
+            here.map(|(blocks, _)| blocks.bytes(object.size()).len()).sum()
+        };
+        let found = present();
+        let lanes = config.max_concurrent_ranges.saturating_add(4).clamp(1, 64);
+        let mut tasks = JoinSet::new();
+        let mut rest = object.whole();
+        while !rest.is_empty() || !tasks.is_empty() {
+            if rest.is_empty() || tasks.len() >= lanes {
+                if let Some(ended) = tasks.join_next().await {
+                    ended.map_err(|e| ReadError::Task(e.to_string()))??;
+                }
+                continue;
+            }
+            let unit = handle.inner.blocks.unit();
+            let (part, after) = rest.split_at(unit - rest.start() % unit);
+            rest = after;
+            tasks.spawn(handle.clone().warm_part(part));
+        }
+        self.flush().await;
+        Ok(Warmed {
+            size: object.size(),
+            found,
+            fetched: handle.inner.blocks.fetch.stats().bytes_fetched,
+            cached: present(),
+        })
+    }
+}
+
+impl Handle {
+    async fn warm_part(self, part: ByteRange) -> Result<(), ReadError> {
+        let blocks = &self.inner.blocks;
+        let mut at = part.start();
+        loop {
+            let begun = blocks.begin(ByteRange::new(at, part.end()), Intent::Warm);
+            for task in begun.tasks {
+                task.done().await?;
+            }
+            let Some(refused) = begun.refused else {
+                return Ok(());
+            };
+            // Others have the memory: when some comes back, so do we.
+            at = refused;
+            drop(blocks.shared.engine.budget().reserve(part.end() - at).await);
+        }
+    }
+}

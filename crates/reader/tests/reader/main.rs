@@ -1,0 +1,11 @@
+//! The read path against the lab, through real sockets and a real disk.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may panic like tests")]
+
+mod ahead;
+mod fresh;
+mod reads;
+mod sharing;
+mod store;
+mod warm;
+mod world;
