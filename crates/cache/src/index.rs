@@ -1,6 +1,6 @@
 //! What this process knows of the directory: how large each object is, when it was last used, which leaves first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::name::Name;
 use crate::policy::Policy;
@@ -11,6 +11,8 @@ pub(crate) struct Index {
     policy: Policy<Name>,
     /// When each map was last changed, as far as we know: one changed later was used by another process.
     changed: HashMap<Name, i64>,
+    /// While a scan goes on: what was removed since it began. What it saw of them is out of date.
+    removed: Option<HashSet<Name>>,
 }
 
 impl Index {
@@ -18,6 +20,7 @@ impl Index {
         Self {
             policy: Policy::new(),
             changed: HashMap::new(),
+            removed: None,
         }
     }
 
@@ -25,10 +28,13 @@ impl Index {
     pub(crate) fn set(&mut self, name: Name, bytes: u64, changed: i64) {
         self.policy.set(name, bytes);
         self.changed.insert(name, changed);
+        if let Some(removed) = &mut self.removed {
+            removed.remove(&name);
+        }
     }
 
     /// An object was found by a scan.
-    pub(crate) fn restore(&mut self, name: Name, bytes: u64, changed: i64) {
+    fn restore(&mut self, name: Name, bytes: u64, changed: i64) {
         self.policy.restore(name, bytes);
         self.changed.insert(name, changed);
     }
@@ -66,6 +72,29 @@ impl Index {
     pub(crate) fn remove(&mut self, name: Name, evicted: bool) {
         self.policy.remove(name, evicted);
         self.changed.remove(&name);
+        if let Some(removed) = &mut self.removed {
+            removed.insert(name);
+        }
+    }
+
+    /// A scan begins.
+    pub(crate) fn begin_scan(&mut self) -> HashSet<Name> {
+        self.removed = Some(HashSet::new());
+        self.policy.keys().collect()
+    }
+
+    /// A scan found `objects` (name, bytes, time of change), the oldest first; `known` is what [`Index::begin_scan`] said. Drops
+    /// from them what was removed since, forgets what is gone, and returns how many objects were added since and not found.
+    pub(crate) fn end_scan(&mut self, objects: &mut Vec<(Name, u64, i64)>, known: &HashSet<Name>) -> u64 {
+        let removed = self.removed.take().unwrap_or_default();
+        objects.retain(|(name, _, _)| !removed.contains(name));
+        let found: HashSet<Name> = objects.iter().map(|(name, _, _)| *name).collect();
+        self.retain(|name| found.contains(&name) || !known.contains(&name));
+        for (name, bytes, changed) in objects {
+            self.used_elsewhere(*name, *changed);
+            self.restore(*name, *bytes, *changed);
+        }
+        (self.len() - found.len()) as u64
     }
 
     pub(crate) fn victim(&mut self) -> Option<Name> {
@@ -86,11 +115,6 @@ impl Index {
 
     pub(crate) fn len(&self) -> usize {
         self.policy.len()
-    }
-
-    /// The objects, in no order.
-    pub(crate) fn names(&self) -> impl Iterator<Item = Name> {
-        self.policy.keys()
     }
 
     /// Forgets what `keep` does not want.

@@ -20,15 +20,29 @@ const LARGE_SHARE: u64 = 2;
 /// Attempts to reserve, each after room was made: other processes may take it first.
 const ATTEMPTS: u32 = 16;
 
-/// Bytes that the ledger has for a write that is still to come.
+/// Bytes, and perhaps an object, that the ledger has for a write that is still to come.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     shared: Arc<Shared>,
     bytes: u64,
+    /// Objects posted and not made yet: one or none.
+    entries: i64,
     open: bool,
 }
 
 impl Reservation {
+    /// The object was made. In one step with the index, so that a scan counts it once.
+    pub(crate) fn entry_was_made(&mut self, name: Name, changed: i64) {
+        let mut index = self.shared.index();
+        index.set(name, 0, changed);
+        if std::mem::take(&mut self.entries) == 0 {
+            // It was there when the bytes were reserved, and was removed since.
+            self.shared.charge(0, 1);
+        } else {
+            self.shared.pending.new_entries.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
     /// The write is done: the object has grown by so many bytes.
     pub(crate) fn settle(mut self, grown: i64) {
         self.close(grown);
@@ -37,12 +51,16 @@ impl Reservation {
     fn close(&mut self, grown: i64) {
         if std::mem::take(&mut self.open) {
             let reserved = i64::try_from(self.bytes).unwrap_or(i64::MAX);
-            self.shared.charge(grown - reserved, 0);
-            self.shared
-                .pending
-                .outstanding
-                .fetch_sub(self.bytes, Ordering::AcqRel);
+            self.shared.charge(grown - reserved, -self.entries);
+            self.withdraw();
         }
+    }
+
+    /// Nothing of it is to come any more.
+    fn withdraw(&self) {
+        let pending = &self.shared.pending;
+        pending.outstanding.fetch_sub(self.bytes, Ordering::AcqRel);
+        pending.new_entries.fetch_sub(self.entries, Ordering::AcqRel);
     }
 }
 
@@ -73,20 +91,23 @@ enum Outcome {
 }
 
 impl Shared {
-    /// Reserves `bytes` for the object `name`, making room if need be; `None` if there is none.
-    pub(crate) fn reserve(self: &Arc<Self>, bytes: u64, name: Name) -> Option<Reservation> {
+    /// Reserves `bytes` for the object `name`, which is `new` or not, making room if need be; `None` if there is none.
+    pub(crate) fn reserve(self: &Arc<Self>, bytes: u64, new: bool, name: Name) -> Option<Reservation> {
         if bytes > self.options.max_size || !self.keep_free(bytes, name) {
             return None;
         }
+        let entries = i64::from(new);
         self.pending.outstanding.fetch_add(bytes, Ordering::AcqRel);
+        self.pending.new_entries.fetch_add(entries, Ordering::AcqRel);
         // Given back when it is dropped, and not settled as long as nothing is reserved.
         let mut reservation = Reservation {
             shared: self.clone(),
             bytes,
+            entries,
             open: true,
         };
         for _ in 0..ATTEMPTS {
-            match self.attempt(bytes) {
+            match self.attempt(bytes, entries) {
                 Some(Attempt::Reserved) => return Some(reservation),
                 Some(Attempt::Over(over)) if self.make_room(over, name) > 0 => {}
                 Some(Attempt::Unscanned) => {
@@ -100,11 +121,11 @@ impl Shared {
             }
         }
         reservation.open = false;
-        self.pending.outstanding.fetch_sub(bytes, Ordering::AcqRel);
+        reservation.withdraw();
         None
     }
 
-    fn attempt(&self, bytes: u64) -> Option<Attempt> {
+    fn attempt(&self, bytes: u64, entries: i64) -> Option<Attempt> {
         self.update(|figures| {
             let over = (figures.total.saturating_add(bytes)).saturating_sub(self.options.max_size);
             if figures.scanned == 0 {
@@ -114,6 +135,7 @@ impl Shared {
             } else {
                 figures.total += bytes;
                 figures.added = figures.added.saturating_add(bytes);
+                figures.entries = figures.entries.saturating_add_signed(entries);
                 Attempt::Reserved
             }
         })

@@ -1,6 +1,6 @@
 //! Looking through the directory: what there is, how large, how old; and what nobody owns any more.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl Shared {
         let Some(added) = self.update(|figures| figures.added) else {
             return;
         };
-        let known: HashSet<Name> = self.index().names().collect();
+        let known = self.index().begin_scan();
         let mut inventory = Inventory::default();
         for shard in 0..=u8::MAX {
             if self.bell.has_ended() {
@@ -75,26 +75,22 @@ impl Shared {
                 self.scan_shard(shard, &dir, &mut inventory);
             }
         }
-        inventory.objects.sort_unstable_by_key(|(_, _, changed)| *changed);
-        let total = inventory.loose + inventory.objects.iter().map(|(_, bytes, _)| bytes).sum::<u64>();
-        let entries = inventory.objects.len() as u64;
+        let Inventory { mut objects, loose } = inventory;
+        objects.sort_unstable_by_key(|(_, _, changed)| *changed);
         {
+            // Held to the end: what this process adds or removes is either in the index or posted afterwards.
             let mut index = self.index();
-            let found: HashSet<Name> = inventory.objects.iter().map(|(name, _, _)| *name).collect();
-            // What this process added during the scan stays, though the scan may have missed it.
-            index.retain(|name| found.contains(&name) || !known.contains(&name));
-            for (name, bytes, changed) in inventory.objects {
-                index.used_elsewhere(name, changed);
-                index.restore(name, bytes, changed);
-            }
+            let unseen = index.end_scan(&mut objects, &known);
+            let total = loose + objects.iter().map(|(_, bytes, _)| bytes).sum::<u64>();
+            let to_come = self.pending.new_entries.load(Ordering::Acquire);
+            self.update(|figures| {
+                // What others wrote meanwhile may or may not be among what was seen: in doubt it is counted twice, never not at all.
+                let meanwhile = figures.added.saturating_sub(added);
+                figures.total = total.saturating_add(meanwhile).saturating_add(outstanding);
+                figures.entries = (objects.len() as u64 + unseen).saturating_add_signed(to_come);
+                figures.scanned = 1;
+            });
         }
-        self.update(|figures| {
-            // What others wrote meanwhile may or may not be among what was seen: in doubt it is counted twice, never not at all.
-            let meanwhile = figures.added.saturating_sub(added);
-            figures.total = total.saturating_add(meanwhile).saturating_add(outstanding);
-            figures.entries = entries;
-            figures.scanned = 1;
-        });
         let now = self.clock.now();
         scans.last = Some((now, now.saturating_sub(start)));
     }

@@ -92,7 +92,9 @@ impl SegmentCache {
                 patient: true,
                 hold: Box::new(()),
                 // Nobody listens if the caller went away.
-                done: Box::new(|stored| drop(told.send(stored))),
+                done: Box::new(|stored| {
+                    let _ = told.send(stored);
+                }),
             };
             match self.cache.object(&id).store(fill) {
                 Ok(()) => tell.await.unwrap_or(Stored::Dropped),

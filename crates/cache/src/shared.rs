@@ -54,6 +54,8 @@ pub(crate) struct Pending {
     entries: AtomicI64,
     /// Bytes that are reserved in the ledger and perhaps not yet on disk.
     pub(crate) outstanding: AtomicU64,
+    /// Objects that are posted and perhaps not made yet.
+    pub(crate) new_entries: AtomicI64,
 }
 
 impl Shared {
@@ -205,7 +207,9 @@ impl Shared {
             Accounting::Content => taken.map.as_ref().map_or(0, |map| map.content().unwrap_or(0)),
         };
         taken.remove(shard);
-        self.index().remove(name, evicted);
+        let mut index = self.index();
+        index.remove(name, evicted);
+        // In one step with the index, for scans.
         self.charge(-i64::try_from(bytes).unwrap_or(i64::MAX), -1);
         bytes
     }

@@ -3,7 +3,7 @@
 //! One [`Staging`] per object. [`Staging::claim`] registers what nobody fetches yet as fills, each with a [`Claim`] for
 //! the one who fetches it: that is the single flight. The claim's owner adds chunks as they arrive; readers take them at
 //! once ([`Staging::take`]) or wait for them ([`Staging::wait`]), inside a part. A fill lets go of its front when that is
-//! settled (on disk, or never to be), read by the run that it was fetched ahead for, and waited for by nobody.
+//! settled (on disk, or never to be), read by those who keep it, and waited for by nobody.
 //!
 //! All of it stands under one lock that is never held across I/O of the data.
 
@@ -41,8 +41,8 @@ pub trait Hold: Send {
 /// What becomes of the bytes of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purpose {
-    /// A reader is to have them: they stay until [`Staging::consumed`] says that he does.
-    pub keep: bool,
+    /// A reader, by a number of his own, is to have them: they stay until [`Staging::consumed`] says that he does.
+    pub keeper: Option<u64>,
     /// They go to disk: they stay until that is settled.
     pub lands: bool,
 }
@@ -61,7 +61,7 @@ pub struct Claimed<H: Hold, E: Clone> {
 pub struct Reclaimed {
     /// Bytes given back.
     pub freed: u64,
-    /// Bytes that had been fetched ahead, were not read, and are not on disk.
+    /// Bytes that somebody kept and had not read, and that are not on disk.
     pub lost: Vec<ByteRange>,
 }
 
@@ -122,7 +122,7 @@ impl<H: Hold, E: Clone> Staging<H, E> {
         };
         let mut table = self.lock();
         let wanted = blocks.bytes(table.size);
-        for gap in table.gaps(wanted, purpose.keep) {
+        for gap in table.gaps(wanted, purpose.keeper) {
             for (run, here) in present(BlockRange::touching(gap)) {
                 if here {
                     continue;
@@ -168,21 +168,26 @@ impl<H: Hold, E: Clone> Staging<H, E> {
         Waiting::new(self.clone(), at, end)
     }
 
-    /// The reader that bytes were fetched ahead for has those of `range`, or no longer wants them.
-    pub fn consumed(&self, range: ByteRange) {
-        self.lock().consume(range);
+    /// The keeper has the bytes of `range`, or no longer wants them.
+    pub fn consumed(&self, keeper: u64, range: ByteRange) {
+        self.lock().consume(keeper, range);
     }
 
-    /// Gives up what was fetched ahead and not read, the bytes that are on disk anyway first, until `wanted` bytes are
+    /// The keeper wants nothing any more.
+    pub fn leave(&self, keeper: u64) {
+        self.lock().leave(keeper);
+    }
+
+    /// Gives up what was fetched and not read, the bytes that are on disk anyway first, until `wanted` bytes are
     /// free.
     pub fn reclaim(&self, wanted: u64) -> Reclaimed {
         self.lock().reclaim(wanted)
     }
 
-    /// Whether the fill `id` can be ended because nobody waits for it. It is then no longer kept, whoever fetches it
-    /// drops its claim.
-    pub fn abandon(&self, id: u64) -> bool {
-        self.lock().abandon(id)
+    /// The keeper no longer wants the fill `id`. Tells whether it can be ended because nobody else does; whoever fetches
+    /// it then drops its claim.
+    pub fn abandon(&self, keeper: u64, id: u64) -> bool {
+        self.lock().abandon(keeper, id)
     }
 
     /// The disk has the bytes of fill `id` below `end`, from the last piece on, or will not have them.

@@ -49,7 +49,7 @@ impl CachedObject {
         let range = fill.range();
         let size = self.id().size;
         let blocks = BlockRange::inside(range, size);
-        if range.end() > size || blocks.bytes(size) != range && !(range.is_empty() && size == 0) {
+        if range.end() > size || blocks.bytes(size) != range || blocks.is_empty() != (size == 0) {
             self.shared.said.malformed(fill);
             return Stored::Dropped;
         }
@@ -83,22 +83,23 @@ impl CachedObject {
         }
         let size = self.id().size;
         let open = self.open().filter(|open| open.files.map.is_linked());
-        let (absent, new) = match &open {
-            Some(open) => (open.absent(blocks), 0),
-            None => (vec![blocks], NEW_OBJECT),
+        let absent = match &open {
+            Some(open) => open.absent(blocks),
+            None => vec![blocks],
         };
         if let (Some(open), true) = (&open, absent.is_empty()) {
             self.seal_if_complete(open);
             return Ok(());
         }
         let bytes = absent.iter().map(|run| run.bytes(size).len()).sum::<u64>();
+        let new = open.is_none();
         let price = match self.shared.options.accounting {
             // A page more, for the table.
-            Accounting::Disk => bytes.next_multiple_of(ALIGN) + ALIGN + new,
+            Accounting::Disk => bytes.next_multiple_of(ALIGN) + ALIGN + if new { NEW_OBJECT } else { 0 },
             Accounting::Content => bytes,
         };
-        let reservation = self.shared.reserve(price, self.name).ok_or(Refused::NoRoom)?;
-        let open = self.open_or_create()?;
+        let mut reservation = self.shared.reserve(price, new, self.name).ok_or(Refused::NoRoom)?;
+        let open = self.open_or_create(&mut reservation)?;
         let mut written = 0;
         let result = {
             let _io = self.io.read().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +119,7 @@ impl CachedObject {
     }
 
     /// The files of this version, made or put in the place of another version's.
-    fn open_or_create(&self) -> Result<Arc<Open>, Refused> {
+    fn open_or_create(&self, reservation: &mut Reservation) -> Result<Arc<Open>, Refused> {
         // Each round somebody else was faster; four in a row do not happen by chance.
         for _ in 0..4 {
             if let Some(open) = self.open() {
@@ -146,7 +147,8 @@ impl CachedObject {
             let created = self.shared.clock.wall();
             let head = Head::new(self.id().clone(), fastrand::u64(1..), created).ok_or(Refused::Unfit)?;
             if let Made::Files(files) = files::create(&self.shared.dir, self.name, head)? {
-                self.shared.charge(0, 1);
+                let changed = files.map_stat().map_or(0, |stat| crate::sys::changed(&stat));
+                reservation.entry_was_made(self.name, changed);
                 return Ok(self.adopt(files, Some(0)));
             }
         }

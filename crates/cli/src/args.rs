@@ -17,7 +17,7 @@ pub(crate) struct Cli {
 }
 
 /// Options of every command.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Global {
     /// Settings file to read instead of the usual one
     #[arg(long, global = true, value_name = "FILE")]

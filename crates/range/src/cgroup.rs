@@ -34,7 +34,9 @@ impl Cgroup {
         let text = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
         let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
         let mount = root.join(MOUNT);
-        let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        let inside = Path::new(path)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
         // In a container the name may be that of the host, while the mount shows the container's own group only.
         let own = [inside.then(|| mount.join(path)), Some(mount.clone())]
             .into_iter()
@@ -46,7 +48,10 @@ impl Cgroup {
     /// The least of what `read` makes of `file` in our group and all above it: each of them binds. `None` if none of
     /// them limits anything.
     pub fn tightest(&self, file: &str, read: impl Fn(&str) -> Option<u64>) -> Option<CgroupLimit> {
-        let groups = self.own.ancestors().take_while(|group| group.starts_with(&self.mount));
+        let groups = self
+            .own
+            .ancestors()
+            .take_while(|group| group.starts_with(&self.mount));
         groups
             .filter_map(|group| {
                 let file = group.join(file);
@@ -75,7 +80,11 @@ impl EngineOptions {
     /// The defaults, with less memory where a control group has little: a quarter of its limit at most, so that three
     /// are left for the rest of the process and for the page cache, which counts too.
     pub fn fitting_memory() -> Self {
-        Self::fitting(Cgroup::of_this_process().and_then(|group| group.memory()).map(|limit| limit.value))
+        Self::fitting(
+            Cgroup::of_this_process()
+                .and_then(|group| group.memory())
+                .map(|limit| limit.value),
+        )
     }
 
     /// As [`Self::fitting_memory`], with `limit` bytes for all.
@@ -127,7 +136,14 @@ mod tests {
     #[test]
     fn nothing_outside_of_the_mount_counts() {
         for group in ["/a", "/..", "/a/../.."] {
-            let root = tree(group, &[("cgroup.procs", ""), ("a/cgroup.procs", ""), ("../cgroup.procs", "")]);
+            let root = tree(
+                group,
+                &[
+                    ("cgroup.procs", ""),
+                    ("a/cgroup.procs", ""),
+                    ("../cgroup.procs", ""),
+                ],
+            );
             std::fs::write(root.path().join("sys/fs/memory.max"), "1").unwrap();
             assert_eq!(Cgroup::below(root.path()).unwrap().memory(), None, "{group}");
         }
@@ -160,7 +176,13 @@ mod tests {
     #[test]
     fn a_quarter_of_a_small_limit_is_the_budget() {
         const MIB: u64 = 1 << 20;
-        for (limit, budget) in [(None, 256), (Some(4096), 256), (Some(1024), 256), (Some(512), 128), (Some(64), 16)] {
+        for (limit, budget) in [
+            (None, 256),
+            (Some(4096), 256),
+            (Some(1024), 256),
+            (Some(512), 128),
+            (Some(64), 16),
+        ] {
             let options = EngineOptions::fitting(limit.map(|mib| mib * MIB));
             assert_eq!(options.memory_budget, budget * MIB, "{limit:?} MiB");
         }

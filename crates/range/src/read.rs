@@ -17,7 +17,7 @@ use crate::target::{Known, Target};
 #[derive(Debug)]
 pub struct Opened {
     state: Arc<ReadState>,
-    meta: Option<ObjectMeta>,
+    told: Option<(ObjectMeta, Attributes)>,
     range: ByteRange,
     first: Option<Answer>,
 }
@@ -33,7 +33,7 @@ impl Opened {
             let range = state.resolve(spec, known.size)?;
             return Ok(Self {
                 state,
-                meta: None,
+                told: None,
                 range,
                 first: None,
             });
@@ -51,13 +51,13 @@ impl Opened {
             RangeSpec::Last(len) => GetRange::Suffix(len),
         };
         let first = head::first(&state, ask, spec).await?;
-        let meta = Some(first.meta.clone());
+        let told = Some((first.meta.clone(), first.attributes.clone()));
         let range = state.resolve(spec, first.meta.size)?;
         // The plain GET for an object that seemed empty begins at byte 0, wherever the range does.
         let first = Some(first).filter(|first| first.range.start() == range.start());
         Ok(Self {
             state,
-            meta,
+            told,
             range,
             first,
         })
@@ -65,12 +65,12 @@ impl Opened {
 
     /// What the first answer said of the object; `None` if it was known before and nothing was asked.
     pub fn meta(&self) -> Option<&ObjectMeta> {
-        self.meta.as_ref()
+        self.told.as_ref().map(|(meta, _)| meta)
     }
 
     /// What the first answer said of the object besides, if one was asked for.
     pub fn attributes(&self) -> Option<&Attributes> {
-        self.first.as_ref().map(|first| &first.attributes)
+        self.told.as_ref().map(|(_, attributes)| attributes)
     }
 
     /// The object's size and version.

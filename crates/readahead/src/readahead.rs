@@ -100,8 +100,8 @@ impl ReadAhead {
     fn serve(&mut self, read: Read, range: ByteRange, plan: &mut Plan) {
         self.now = (self.now.0 + 1, self.now.1.saturating_add(range.len()));
         let used = self.ledger.take(range, None, |_, _| ()) + self.uncancel(range);
-        self.report.served = self.report.served.saturating_add(range.len());
-        self.report.used_ahead += used;
+        count(&mut self.report.served, range.len());
+        count(&mut self.report.used_ahead, used);
         self.report.unasked += u64::from(used == 0);
         match self.place(range) {
             Reader::Stride => self.plan_stride(read, range, used, plan),
@@ -114,7 +114,7 @@ impl ReadAhead {
     /// run halves.
     pub fn refused(&mut self, asked: ByteRange) {
         let (bytes, owners) = self.take_back(asked);
-        self.report.asked_ahead -= bytes;
+        self.report.asked_ahead = self.report.asked_ahead.saturating_sub(bytes);
         if let Some(run) = &mut self.stride
             && owners.contains(&run.owner)
         {
@@ -127,13 +127,13 @@ impl ReadAhead {
     /// halves.
     pub fn evicted_unread(&mut self, range: ByteRange) {
         let (bytes, owners) = self.take_back(range);
-        self.report.wasted += bytes;
+        count(&mut self.report.wasted, bytes);
         self.halve(&owners);
     }
 
     /// The handle is closed: nothing is wanted any more, and what was not read counts as wasted.
     pub fn close(&mut self) -> Report {
-        self.report.wasted += self.ledger.bytes();
+        count(&mut self.report.wasted, self.ledger.bytes());
         let closed = Self::new(self.config.clone(), self.object_size);
         *self = Self {
             report: self.report,
@@ -244,6 +244,7 @@ impl ReadAhead {
             fit = Fit::Next;
         }
         let repeats = run.read(range, fit, self.object_size);
+        let alone = run.last_read.0 + 1 == self.now.0;
         run.last_read = self.now;
         if range.end() > run.limit {
             run.limit = self.object_size;
@@ -258,20 +259,20 @@ impl ReadAhead {
         match in_order {
             true if sparse => self.stop(at),
             true => (),
-            false => return (self.settle(at), repeats),
+            false => return (self.settle(at, alone), repeats),
         }
         (at, repeats)
     }
 
     /// Gives a run its window if its reads are in order by now. Where the run is afterwards.
-    fn settle(&mut self, at: usize) -> usize {
+    fn settle(&mut self, at: usize, alone: bool) -> usize {
         if let Some((parent, last)) = self.runs[at].parent.take()
             && let Some(parent) = self.runs.iter().position(|run| run.owner == parent)
             && self.runs[parent].last_read.0 == last
         {
             return self.continue_run(parent, at);
         }
-        let Some(heading) = self.runs[at].order(self.doubt) else {
+        let Some(heading) = self.runs[at].order(self.doubt, alone) else {
             return at;
         };
         if self.runs.iter().filter(|run| run.course.is_some()).count() == MAX_RUNS {
@@ -419,13 +420,16 @@ impl ReadAhead {
 
     fn ask(&mut self, owner: Owner, range: ByteRange, plan: &mut Plan) {
         self.ledger.add(owner, range);
-        self.report.asked_ahead = self.report.asked_ahead.saturating_add(range.len());
+        count(&mut self.report.asked_ahead, range.len());
         plan.ahead.push(range);
     }
 
     /// A run has passed `range`. What other runs are about to read of it stays.
     fn pass(&mut self, owner: Owner, range: ByteRange, plan: &mut Plan) {
-        self.report.wasted += self.ledger.take(range, Some(owner), |_, _| ());
+        count(
+            &mut self.report.wasted,
+            self.ledger.take(range, Some(owner), |_, _| ()),
+        );
         let mut others = Ledger::default();
         for run in self.runs.iter().filter(|run| run.owner != owner) {
             if let Some(window) = run.window() {
@@ -509,7 +513,7 @@ impl ReadAhead {
         }
         let bytes = left.take(range, None, |_, _| ());
         self.cancelled.extend(left.of(Owner(0)));
-        self.report.wasted -= bytes;
+        self.report.wasted = self.report.wasted.saturating_sub(bytes);
         bytes
     }
 
@@ -571,6 +575,11 @@ impl ReadAhead {
         self.owners += 1;
         Owner(self.owners)
     }
+}
+
+/// Adds to a figure of the report; 16 EiB are as far as it counts.
+fn count(figure: &mut u64, bytes: u64) {
+    *figure = figure.saturating_add(bytes);
 }
 
 fn pattern(heading: Heading) -> Pattern {

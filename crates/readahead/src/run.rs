@@ -20,6 +20,8 @@ const PROOF: u32 = 24;
 /// Up to this much doubt (new places and repeated reads, less reads in order) a handle counts as unsuspicious: four
 /// readers that start at the same time.
 pub(crate) const COLD: u32 = 4;
+/// That unlikely by chance is enough while the handle is unsuspicious.
+const LIKELY: u32 = 8;
 /// Reads of which the order may be lost at the start of a run, and how much doubt that allows.
 const SHUFFLED: (u32, u32) = (8, 8);
 /// Density is looked at over the last bytes passed, up to this many.
@@ -220,21 +222,22 @@ impl Run {
         self.longest = self.longest.max(range.len());
         self.reads = self.reads.saturating_add(1);
         let repeats = grown == 0 && filled == 0;
-        self.weigh(fit, repeats, chance(range.len(), object_size));
+        let exact = range.start() == before.end() || range.end() == before.start();
+        self.weigh(fit, repeats, exact, chance(range.len(), object_size));
         repeats
     }
 
     /// How much this read says for order.
-    fn weigh(&mut self, fit: Fit, repeats: bool, bits: u32) {
+    fn weigh(&mut self, fit: Fit, repeats: bool, exact: bool, bits: u32) {
         match fit {
             Fit::Next => {
                 self.bits = if self.down > 0 { 0 } else { self.bits } + bits;
-                self.straight &= self.down == 0;
+                self.straight &= self.down == 0 && exact;
                 (self.up, self.down) = (self.up.saturating_add(1), 0);
             }
             Fit::Previous => {
                 self.bits = if self.up > 0 { 0 } else { self.bits } + bits;
-                self.straight &= self.up == 0;
+                self.straight &= self.up == 0 && exact;
                 (self.up, self.down) = (0, self.down.saturating_add(1));
             }
             Fit::Near(_) | Fit::Jump | Fit::Apart => {
@@ -246,11 +249,12 @@ impl Run {
         self.repeated |= repeats;
     }
 
-    /// Which way the run goes, if its reads say so. `doubt` is what speaks against order in this handle.
+    /// Which way the run goes, if its reads say so. `doubt` is what speaks against order in this handle; `alone`, that
+    /// no other read came between the last two.
     ///
     /// In an unsuspicious handle the second read in order is enough, the third for a backward one; so are eight reads
     /// out of order that left less than a quarter out. After random reads a run must prove that chance did not make it.
-    pub(crate) fn order(&self, doubt: u32) -> Option<Heading> {
+    pub(crate) fn order(&self, doubt: u32, alone: bool) -> Option<Heading> {
         let (heading, steps) = match (self.up, self.down) {
             (up, 0) if up > 0 => (Heading::Forward, up),
             (0, down) if down > 1 => (Heading::Backward, down),
@@ -258,7 +262,8 @@ impl Run {
             _ => (Heading::Forward, 0),
         };
         // Most readers begin at the first byte, and few others end there.
-        let likely = self.bits > 0 || self.span.start() == 0 && heading == Heading::Forward;
+        let from_start = self.span.start() == 0 && heading == Heading::Forward;
+        let likely = from_start || self.bits >= LIKELY || self.bits > 0 && alone && doubt <= COLD / 2;
         let plain = self.straight && steps > 0 && likely && doubt <= COLD;
         let shuffled = self.reads >= SHUFFLED.0
             && doubt <= SHUFFLED.1

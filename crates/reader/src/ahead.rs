@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use forebay_readahead::{Plan, Read, ReadAhead, ReadAheadConfig, Report};
-use forebay_types::{ByteRange, Intent};
+use forebay_types::{BlockRange, ByteRange, Intent};
 
 use crate::blocks::{Blocks, Task};
 
@@ -54,7 +54,7 @@ impl Ahead {
             self.give_up(blocks, range);
         }
         for range in plan.done {
-            blocks.object.staging.consumed(range);
+            blocks.consumed(range);
             while self
                 .tasks
                 .front()
@@ -75,8 +75,9 @@ impl Ahead {
         plan.beyond
     }
 
-    /// Bytes that were asked for on demand stay until others took their place.
+    /// The bytes of a read that was not here stay until those of others took their place.
     pub(crate) fn remember(&mut self, blocks: &Blocks, range: ByteRange) {
+        let range = BlockRange::touching(range).bytes(blocks.object.size());
         self.recent.push_back(range);
         self.recent_bytes += range.len();
         while self.recent_bytes > RECENT && self.recent.len() > 1 {
@@ -84,7 +85,7 @@ impl Ahead {
                 break;
             };
             self.recent_bytes -= oldest.len();
-            blocks.object.staging.consumed(oldest);
+            blocks.consumed(oldest);
         }
     }
 
@@ -108,9 +109,7 @@ impl Ahead {
         for task in self.tasks.drain(..) {
             blocks.abandon(&task);
         }
-        for range in self.recent.drain(..) {
-            blocks.object.staging.consumed(range);
-        }
+        blocks.object.staging.leave(blocks.keeper);
         self.policy.close()
     }
 

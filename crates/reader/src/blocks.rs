@@ -1,6 +1,7 @@
 //! The one door for demand and read-ahead: what is on its way, else the disk cache, else the range engine, then fill.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use forebay_cache::{Claimed, Purpose, ReadOutcome, Wait, Waited};
@@ -28,6 +29,8 @@ pub(crate) struct Blocks {
     pub(crate) fetch: Fetch,
     /// How absent runs are cut: in whole blocks.
     cut: Arc<RangeEngineConfig>,
+    /// The name under which this handle keeps bytes in memory.
+    pub(crate) keeper: u64,
     pub(crate) runtime: Runtime,
 }
 
@@ -77,6 +80,7 @@ impl Blocks {
             ..config.clone()
         };
         Self {
+            keeper: shared.keepers.fetch_add(1, Relaxed),
             shared,
             object,
             fetch,
@@ -203,7 +207,7 @@ impl Blocks {
     ) -> Claimed<Memory, Arc<RangeError>> {
         let budget = self.shared.engine.budget();
         let purpose = Purpose {
-            keep: intent != Intent::Warm,
+            keeper: (intent != Intent::Warm).then_some(self.keeper),
             lands: self.object.cached.is_some(),
         };
         let present = |blocks: BlockRange| match &self.object.cached {
@@ -255,9 +259,14 @@ impl Blocks {
         self.object.staging.claim(blocks, purpose, present, cut, reserve)
     }
 
+    /// This handle has the bytes of `range`, or no longer wants them.
+    pub(crate) fn consumed(&self, range: ByteRange) {
+        self.object.staging.consumed(self.keeper, range);
+    }
+
     /// Ends the requests of `task` unless somebody waits for it.
     pub(crate) fn abandon(&self, task: &Task) {
-        if self.object.staging.abandon(task.id) {
+        if self.object.staging.abandon(self.keeper, task.id) {
             task.work.abort();
         }
     }

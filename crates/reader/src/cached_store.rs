@@ -11,7 +11,7 @@ use bytes::Bytes;
 use forebay_range::{Known, RangeEngineConfig, Target};
 use forebay_readahead::{MERGE_GAP, merge};
 use forebay_source::Source;
-use forebay_types::{ByteRange, ErrorKind, RangeSpec};
+use forebay_types::{BlockRange, ByteRange, ErrorKind, RangeSpec};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
@@ -105,7 +105,7 @@ impl CachedStore {
     }
 
     /// What is known of an object, if it may be used without asking.
-    fn known(&self, location: &Path) -> Option<Facts> {
+    fn fresh(&self, location: &Path) -> Option<Facts> {
         let facts = self.facts().get(location).cloned()?;
         let age = self.reader.engine().clock().now().saturating_sub(facts.at);
         match self.reader.shared.options.freshness {
@@ -115,46 +115,64 @@ impl CachedStore {
         }
     }
 
-    /// Finds the object's version, in one round trip at most: from what is known, from a HEAD if the cache has bytes of
-    /// it, else from the first ranged GET.
+    /// Finds the object's version, in one round trip as a rule. If the cache has all bytes of a version: by asking
+    /// whether it is still the present one. Else by the first ranged GET, whose bytes are then of the version that it
+    /// names, whoever writes meanwhile.
     async fn find(&self, location: &Path, spec: RangeSpec) -> Result<(Found, Facts)> {
         let target = self.target(location);
-        let mut facts = self.known(location);
-        let cached = self.reader.cache().filter(|_| target.cached);
-        if facts.is_none()
-            && let Some(cache) = cached
-            && cache.lookup(&target.origin, location.as_ref()).is_some()
-        {
-            let head = GetOptions {
-                head: true,
-                ..GetOptions::default()
-            };
-            let answer = self.source.store.get_opts(location, head).await?;
-            facts = Some(self.remember(answer.meta, answer.attributes));
+        let config = &self.config;
+        let failed = |error| store_error(location, error);
+        if let Some(facts) = self.fresh(location) {
+            let known = Known::of(&facts.meta);
+            let found = self.reader.known(target, config, spec, known).map_err(failed)?;
+            return Ok((found, facts));
         }
-        let known = facts.as_ref().map(|facts| Known::of(&facts.meta));
-        let found = self
-            .reader
-            .find(
-                Target { known, ..target },
-                &self.config,
-                spec,
-                Some(Freshness::Always),
-            )
-            .await
-            .map_err(|error| store_error(location, error))?;
-        let facts = match (facts, &found.told) {
-            (_, Some((meta, attributes))) => self.remember(meta.clone(), attributes.clone()),
-            (Some(facts), None) => facts,
-            // The first answer is always told where nothing was known.
-            (None, None) => {
-                return Err(store_error(
-                    location,
-                    ReadError::Task("no answer was kept".to_owned()),
-                ));
+        let mut told = None;
+        if let Some(here) = self.here(&target, spec) {
+            let of_here = |facts: &Facts| Known::of(&facts.meta) == here;
+            let mut facts = self.facts().get(location).cloned().filter(of_here);
+            if facts.is_none() {
+                // Its last change and attributes are in no answer that says "not modified".
+                let head = GetOptions {
+                    head: true,
+                    ..GetOptions::default()
+                };
+                let answer = self.source.store.get_opts(location, head).await?;
+                facts = Some(self.remember(answer.meta, answer.attributes)).filter(of_here);
+                if let Some(facts) = facts {
+                    let found = self.reader.known(target, config, spec, here).map_err(failed)?;
+                    return Ok((found, facts));
+                }
+            } else {
+                let found = self
+                    .reader
+                    .confirm(target.clone(), config, spec, here)
+                    .await
+                    .map_err(failed)?;
+                if found.told.is_none() {
+                    return facts.map(|facts| (found, facts)).ok_or_else(|| failed(untold()));
+                }
+                told = Some(found);
             }
+        }
+        let found = match told {
+            Some(found) => found,
+            None => self.reader.ask(target, config, spec).await.map_err(failed)?,
         };
-        Ok((found, facts))
+        let (meta, attributes) = found.told.clone().ok_or_else(|| failed(untold()))?;
+        Ok((found, self.remember(meta, attributes)))
+    }
+
+    /// The cached version, if the cache has all that `spec` means in it.
+    fn here(&self, target: &Target, spec: RangeSpec) -> Option<Known> {
+        let cache = self.reader.cache().filter(|_| target.cached)?;
+        let cached = cache.lookup(&target.origin, target.path.as_ref())?;
+        let range = spec.resolve(cached.id.size)?;
+        let runs = cache.object(&cached.id).presence(BlockRange::touching(range));
+        runs.iter().all(|(_, present)| *present).then_some(Known {
+            size: cached.id.size,
+            version: cached.id.version,
+        })
     }
 }
 
@@ -168,6 +186,11 @@ impl fmt::Display for CachedStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CachedStore({})", self.source.store)
     }
+}
+
+/// An answer always tells what it is of.
+fn untold() -> ReadError {
+    ReadError::Task("an answer told nothing".to_owned())
 }
 
 /// An error of ours as one of a store: its kind decides.

@@ -58,10 +58,7 @@ impl Handle {
             for chunk in chunks {
                 sink.write_at(at - start, &chunk)
                     .map_err(|e| ReadError::Sink(Arc::new(e)))?;
-                blocks
-                    .object
-                    .staging
-                    .consumed(ByteRange::at(at, chunk.len() as u64));
+                blocks.consumed(ByteRange::at(at, chunk.len() as u64));
                 at += chunk.len() as u64;
             }
         }

@@ -8,7 +8,7 @@ use forebay_range::Target;
 use forebay_types::{ByteRange, Intent, ObjectId};
 
 use crate::ahead::Ahead;
-use crate::blocks::{Awaited, Blocks, Here, Task};
+use crate::blocks::{Awaited, Blocks, Here};
 use crate::buffers::BUFFER;
 use crate::error::ReadError;
 use crate::stats::{HandleStats, Reads, add};
@@ -199,7 +199,8 @@ impl Handle {
         };
         // Demand first: it goes before read-ahead in every queue.
         let begun = inner.blocks.begin(range, Intent::Demand);
-        begun.tasks.into_iter().for_each(|task| pieces.began(task));
+        begun.tasks.into_iter().for_each(|task| pieces.awaited.add(task));
+        inner.ahead().remember(&inner.blocks, range);
         inner.served(range, false);
         pieces
     }
@@ -219,21 +220,16 @@ impl Pieces<'_> {
             return Ok(None);
         }
         let (at, end) = (self.at, self.range.end());
-        let inner = self.inner;
+        let (inner, awaited) = (self.inner, &mut self.awaited);
         let bytes = inner
             .blocks
-            .next(at, end, end, &mut |task| self.began(task))
+            .next(at, end, end, &mut |task| awaited.add(task))
             .await?;
         self.at += bytes.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         if self.at >= end {
             self.awaited.let_be();
         }
         Ok(Some(bytes))
-    }
-
-    fn began(&mut self, task: Task) {
-        self.inner.ahead().remember(&self.inner.blocks, task.range);
-        self.awaited.add(task);
     }
 }
 

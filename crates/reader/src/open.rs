@@ -100,8 +100,7 @@ impl Reader {
         }
         let cached = cache.and_then(|cache| cache.lookup(&target.origin, target.path.as_ref()));
         let Some(cached) = cached else {
-            let opened = shared.engine.open(target, whole_blocks(spec)).await?;
-            return self.opened(opened, config, spec);
+            return self.ask(target, config, spec).await;
         };
         let known = Known {
             size: cached.id.size,
@@ -111,19 +110,43 @@ impl Reader {
         if is_fresh(freshness, &cached, shared.engine.clock()) {
             return self.known(target, config, spec, known);
         }
+        self.confirm(target, config, spec, known).await
+    }
+
+    /// Asks whether `known`, which is cached, is still the present version; if it is not, the first bytes of the one
+    /// that is are on their way.
+    pub(crate) async fn confirm(
+        &self,
+        target: Target,
+        config: &Arc<RangeEngineConfig>,
+        spec: RangeSpec,
+        known: Known,
+    ) -> Result<Found, ReadError> {
+        let shared = &self.shared;
         let unless = target.clone().unless(known.clone());
         match shared.engine.open_if_changed(unless, whole_blocks(spec)).await? {
             Some(opened) => self.opened(opened, config, spec),
             None => {
-                if let Some(cache) = cache {
-                    cache.object(&cached.id).validated();
+                if let Some(cache) = shared.cache.as_ref().filter(|_| target.cached) {
+                    cache.object(&target.object_id(&known)).validated();
                 }
                 self.known(target, config, spec, known)
             }
         }
     }
 
-    fn known(
+    /// The present version, whatever is cached, its first bytes on their way.
+    pub(crate) async fn ask(
+        &self,
+        target: Target,
+        config: &Arc<RangeEngineConfig>,
+        spec: RangeSpec,
+    ) -> Result<Found, ReadError> {
+        let opened = self.shared.engine.open(target, whole_blocks(spec)).await?;
+        self.opened(opened, config, spec)
+    }
+
+    pub(crate) fn known(
         &self,
         target: Target,
         config: &Arc<RangeEngineConfig>,
@@ -218,11 +241,8 @@ impl Found {
             let range = first.range();
             let blocks = &handle.inner.blocks;
             let intent = blocks.fetch.target().intent;
-            let begun = blocks.begin_with(range, intent, Some(first), false);
-            let mut ahead = handle.inner.ahead();
-            for task in begun.tasks {
-                ahead.remember(blocks, task.range);
-            }
+            blocks.begin_with(range, intent, Some(first), false);
+            handle.inner.ahead().remember(blocks, range);
         }
         (handle, self.range)
     }

@@ -1,6 +1,6 @@
 //! What all reads of a process share.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use forebay_cache::Cache;
@@ -27,6 +27,7 @@ pub(crate) struct Shared {
     pub(crate) objects: Objects,
     pub(crate) buffers: Buffers,
     pub(crate) reads: Reads,
+    pub(crate) keepers: AtomicU64,
     pub(crate) closed: Mutex<Report>,
 }
 
@@ -41,6 +42,7 @@ impl Reader {
                 objects: Objects::default(),
                 buffers: Buffers::default(),
                 reads: Reads::default(),
+                keepers: AtomicU64::new(0),
                 closed: Mutex::default(),
             }),
         }

@@ -81,20 +81,17 @@ impl Handle {
             // Demand first: it goes before read-ahead in every queue.
             let here = inner.blocks.are_here(step);
             if !here {
-                for task in inner.blocks.begin(step, Intent::Demand).tasks {
-                    inner.ahead().remember(&inner.blocks, task.range);
-                    awaited.add(task);
-                }
+                let begun = inner.blocks.begin(step, Intent::Demand);
+                begun.tasks.into_iter().for_each(|task| awaited.add(task));
+                inner.ahead().remember(&inner.blocks, step);
             }
             inner.served(step, here);
         }
-        let mut begun = |task: crate::blocks::Task| {
-            inner.ahead().remember(&inner.blocks, task.range);
-            awaited.add(task);
-        };
+
+        let (at, end) = (step.start(), step.end());
         let bytes = inner
             .blocks
-            .next(step.start(), step.end(), step.start() + 1, &mut begun)
+            .next(at, end, at + 1, &mut |task| awaited.add(task))
             .await?;
         awaited.let_be();
         Ok(bytes)

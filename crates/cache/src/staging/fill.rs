@@ -29,9 +29,8 @@ pub(super) struct Fill<H, E> {
     chunks: VecDeque<Bytes>,
     /// Whether more is to arrive.
     open: bool,
-    purpose: Purpose,
-    /// Below this its reader has the bytes.
-    consumed: u64,
+    lands: bool,
+    keepers: Vec<Keeper>,
     /// Pieces on their way to disk, in order: where they end, and what became of them.
     pieces: VecDeque<(u64, Option<bool>)>,
     /// Below this the disk has the bytes, or never will.
@@ -41,6 +40,14 @@ pub(super) struct Fill<H, E> {
     waiters: Vec<Waiter>,
     pub(super) outcome: Outcome<E>,
     hold: H,
+}
+
+/// A reader who wants the bytes `consumed..until`.
+#[derive(Clone, Copy, Debug)]
+struct Keeper {
+    name: u64,
+    consumed: u64,
+    until: u64,
 }
 
 /// Somebody who waits for the byte at `at`; until he has it, it stays.
@@ -77,8 +84,8 @@ impl<H: Hold, E: Clone> Table<H, E> {
         self.fills.values_mut().find(|fill| fill.id == id)
     }
 
-    /// What of `range` no fill has. With `keep` those that have some are kept for their reader from now on.
-    pub(super) fn gaps(&mut self, range: ByteRange, keep: bool) -> Vec<ByteRange> {
+    /// What of `range` no fill has. Those that have some of it keep that for the keeper from now on.
+    pub(super) fn gaps(&mut self, range: ByteRange, keeper: Option<u64>) -> Vec<ByteRange> {
         let mut gaps = Vec::new();
         let mut at = range.start();
         for fill in self
@@ -92,7 +99,9 @@ impl<H: Hold, E: Clone> Table<H, E> {
             if fill.start > at {
                 gaps.push(ByteRange::new(at, fill.start));
             }
-            fill.purpose.keep |= keep;
+            if let Some(name) = keeper {
+                fill.keep(name, range);
+            }
             at = fill.end;
         }
         if at < range.end() {
@@ -104,15 +113,15 @@ impl<H: Hold, E: Clone> Table<H, E> {
     pub(super) fn add(&mut self, range: ByteRange, purpose: Purpose, hold: H) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        let fill = Fill {
+        let mut fill = Fill {
             id,
             start: range.start(),
             end: range.end(),
             arrived: range.start(),
             chunks: VecDeque::new(),
             open: true,
-            purpose,
-            consumed: range.start(),
+            lands: purpose.lands,
+            keepers: Vec::new(),
             pieces: VecDeque::new(),
             settled: range.start(),
             unstored: 0,
@@ -120,6 +129,9 @@ impl<H: Hold, E: Clone> Table<H, E> {
             outcome: Outcome::new(OnceLock::new()),
             hold,
         };
+        if let Some(name) = purpose.keeper {
+            fill.keep(name, range);
+        }
         self.fills.insert(range.end(), fill);
         id
     }
@@ -196,7 +208,7 @@ impl<H: Hold, E: Clone> Table<H, E> {
         woken
     }
 
-    pub(super) fn consume(&mut self, range: ByteRange) {
+    pub(super) fn consume(&mut self, keeper: u64, range: ByteRange) {
         let mut at = range.start();
         while at < range.end() {
             let Some(fill) = self
@@ -210,10 +222,7 @@ impl<H: Hold, E: Clone> Table<H, E> {
             if fill.start >= range.end() {
                 return;
             }
-            // From its front only: what lies before was not read yet, and goes together with it later.
-            if range.start() <= fill.start.max(fill.consumed) {
-                fill.consumed = fill.consumed.max(range.end().min(fill.end));
-            }
+            fill.consume(keeper, range);
             at = fill.end;
             let id = fill.id;
             self.tidy(id);
@@ -231,13 +240,14 @@ impl<H: Hold, E: Clone> Table<H, E> {
                 }
                 let Some(fill) = self.by_id(id) else { continue };
                 let disk = fill.settled > fill.start && fill.unstored <= fill.start;
-                if !fill.purpose.keep || fill.open || disk != on_disk {
+                let Some(unread) = fill.keepers.iter().map(|keeper| keeper.consumed).min() else { continue };
+                if fill.open || disk != on_disk {
                     continue;
                 }
-                let (start, before) = (fill.start.max(fill.consumed), fill.arrived - fill.start);
-                fill.purpose.keep = false;
+                let before = fill.arrived - fill.start;
+                fill.keepers.clear();
                 if !on_disk {
-                    reclaimed.lost.push(ByteRange::new(start, fill.end));
+                    reclaimed.lost.push(ByteRange::new(unread.max(fill.start), fill.end));
                 }
                 self.tidy(id);
                 let after = self.by_id(id).map_or(0, |fill| fill.arrived - fill.start);
@@ -247,10 +257,18 @@ impl<H: Hold, E: Clone> Table<H, E> {
         reclaimed
     }
 
-    pub(super) fn abandon(&mut self, id: u64) -> bool {
+    pub(super) fn leave(&mut self, keeper: u64) {
+        let kept = |fill: &&Fill<H, E>| fill.keepers.iter().any(|k| k.name == keeper);
+        let ids: Vec<u64> = self.fills.values().filter(kept).map(|fill| fill.id).collect();
+        for id in ids {
+            self.abandon(keeper, id);
+        }
+    }
+
+    pub(super) fn abandon(&mut self, keeper: u64, id: u64) -> bool {
         let Some(fill) = self.by_id(id) else { return true };
-        fill.purpose.keep = false;
-        let alone = fill.waiters.is_empty();
+        fill.keepers.retain(|k| k.name != keeper);
+        let alone = fill.waiters.is_empty() && fill.keepers.is_empty();
         self.tidy(id);
         alone
     }
@@ -302,6 +320,34 @@ impl<H: Hold, E: Clone> Table<H, E> {
 }
 
 impl<H: Hold, E> Fill<H, E> {
+    fn keep(&mut self, name: u64, range: ByteRange) {
+        let (from, until) = (range.start().max(self.start), range.end().min(self.end));
+        match self.keepers.iter_mut().find(|keeper| keeper.name == name) {
+            Some(keeper) => {
+                keeper.consumed = keeper.consumed.min(from);
+                keeper.until = keeper.until.max(until);
+            }
+            None => self.keepers.push(Keeper {
+                name,
+                consumed: from,
+                until,
+            }),
+        }
+    }
+
+    fn consume(&mut self, name: u64, range: ByteRange) {
+        let end = self.end;
+        self.keepers.retain_mut(|keeper| {
+            // From its front only: what lies before was not read yet, and goes together with it later. A block of
+            // which the reader has the end is one that he has.
+            let from = range.start() - range.start() % BLOCK;
+            if keeper.name == name && from <= keeper.consumed {
+                keeper.consumed = keeper.consumed.max(range.end());
+            }
+            keeper.consumed < keeper.until.min(end)
+        });
+    }
+
     /// What is here of `at..end`.
     pub(super) fn slices(&self, at: u64, end: u64) -> Vec<Bytes> {
         let wanted = ByteRange::new(at, end.min(self.arrived));
@@ -356,11 +402,11 @@ impl<H: Hold, E> Fill<H, E> {
 
     fn trim(&mut self) {
         let mut below = self.arrived;
-        if self.purpose.lands {
+        if self.lands {
             below = below.min(self.settled);
         }
-        if self.purpose.keep {
-            below = below.min(self.consumed);
+        for keeper in &self.keepers {
+            below = below.min(keeper.consumed);
         }
         for waiter in &self.waiters {
             below = below.min(waiter.at);

@@ -14,11 +14,11 @@ impl Hold for NoHold {
 }
 
 const MEMORY: Purpose = Purpose {
-    keep: true,
+    keeper: Some(1),
     lands: false,
 };
 const LANDS: Purpose = Purpose {
-    keep: true,
+    keeper: Some(1),
     lands: true,
 };
 
@@ -95,7 +95,7 @@ fn bytes_are_here_or_on_disk_at_every_moment() {
             mine.arrived(Bytes::from_static(b"abcd"));
             mine.landing(4);
             mine.complete();
-            other.consumed(ByteRange::new(0, 4));
+            other.consumed(1, ByteRange::new(0, 4));
             disk.store(true, loom::sync::atomic::Ordering::SeqCst);
             other.settled(id, 4, true);
         });

@@ -32,11 +32,11 @@ impl Wake for Bell {
 }
 
 const LANDS: Purpose = Purpose {
-    keep: true,
+    keeper: Some(1),
     lands: true,
 };
 const MEMORY: Purpose = Purpose {
-    keep: true,
+    keeper: Some(1),
     lands: false,
 };
 
@@ -192,7 +192,7 @@ fn bytes_stay_until_they_are_on_disk_and_read() {
     claim.landing(4 * BLOCK);
     claim.complete();
     world.staging.settled(id, 4 * BLOCK, true);
-    world.staging.consumed(ByteRange::new(0, 4 * BLOCK));
+    world.staging.consumed(1, ByteRange::new(0, 4 * BLOCK));
     assert_eq!(world.held(), 4, "its first piece is not settled");
     world.staging.settled(id, 2 * BLOCK, true);
     assert_eq!(world.held(), 0);
@@ -204,7 +204,7 @@ fn consumed_bytes_leave_in_whole_blocks() {
     let world = World::new(4);
     let claim = world.claim(0..4, MEMORY).remove(0);
     claim.arrived(bytes(0..3));
-    world.staging.consumed(ByteRange::new(0, BLOCK + BLOCK / 2));
+    world.staging.consumed(1, ByteRange::new(0, BLOCK + BLOCK / 2));
     assert_eq!(world.held(), 3);
     assert_eq!(joined(&world.staging.take(BLOCK, 2 * BLOCK)), bytes(1..2));
     assert!(world.staging.take(0, BLOCK).is_empty());
@@ -224,7 +224,7 @@ fn a_waiter_keeps_its_bytes() {
     assert!(world.poll(&mut waiting).is_pending());
     claim.arrived(bytes(0..4));
     claim.complete();
-    world.staging.consumed(ByteRange::new(0, 4 * BLOCK));
+    world.staging.consumed(1, ByteRange::new(0, 4 * BLOCK));
     assert_eq!(world.held(), 3, "block 0 is nobody's");
     let Poll::Ready(Waited::Bytes(chunks)) = world.poll(&mut waiting) else {
         panic!("the bytes are here")
@@ -269,10 +269,10 @@ fn abandoned_unless_somebody_waits() {
     let mut claims = world.claim(0..8, LANDS);
     let mut waiting = world.staging.wait(4 * BLOCK, 5 * BLOCK);
     assert!(world.poll(&mut waiting).is_pending());
-    assert!(world.staging.abandon(claims[0].id()));
-    assert!(!world.staging.abandon(claims[1].id()));
+    assert!(world.staging.abandon(1, claims[0].id()));
+    assert!(!world.staging.abandon(1, claims[1].id()));
     drop(waiting);
-    assert!(world.staging.abandon(claims[1].id()));
+    assert!(world.staging.abandon(1, claims[1].id()));
     claims.clear();
     assert_eq!(world.held(), 0);
 }
@@ -303,4 +303,34 @@ fn reclaiming_takes_first_what_is_on_disk() {
     let reclaimed = world.staging.reclaim(u64::MAX);
     assert_eq!(reclaimed.lost, [ByteRange::new(8 * BLOCK, 12 * BLOCK)]);
     assert_eq!(world.staging.reaches(0), 2 * BLOCK, "what is on its way stayed");
+}
+
+#[test]
+fn each_keeper_keeps_for_himself() {
+    let world = World::new(4);
+    let claim = world.claim(0..4, MEMORY).remove(0);
+    let other = Purpose {
+        keeper: Some(2),
+        lands: false,
+    };
+    assert!(world.claim(1..3, other).is_empty());
+    claim.arrived(bytes(0..4));
+    claim.complete();
+    world.staging.consumed(1, ByteRange::new(0, 4 * BLOCK));
+    assert_eq!(world.held(), 3, "the other wants block 1 still");
+    world.staging.consumed(2, ByteRange::new(BLOCK, 3 * BLOCK));
+    assert_eq!(world.held(), 0, "block 3 he never wanted");
+}
+
+#[test]
+fn who_leaves_keeps_nothing() {
+    let world = World::new(8);
+    for claim in world.claim(0..8, MEMORY) {
+        let (start, end) = (claim.range().start() / BLOCK, claim.range().end() / BLOCK);
+        claim.arrived(bytes(start..end));
+        claim.complete();
+    }
+    assert_eq!(world.held(), 8);
+    world.staging.leave(1);
+    assert_eq!(world.held(), 0);
 }

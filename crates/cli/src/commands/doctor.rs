@@ -1,6 +1,7 @@
 //! `forebay doctor`: what this machine can do. Every line was tried, not looked up, as far as that is possible without
 //! changing anything.
 
+mod cache;
 mod limits;
 mod probe;
 
@@ -61,6 +62,7 @@ struct Answer {
 
 pub(crate) fn run(session: &Session, env: &Env) -> Result<()> {
     let mut findings = of_the_machine();
+    findings.extend(cache::findings(session));
     findings.extend([settings_file(session, env), probe::trust_store(session)]);
     let answer = Answer {
         version: env!("CARGO_PKG_VERSION"),

@@ -47,7 +47,7 @@ pub(crate) fn run(session: &Session, args: &PutArgs) -> Result<()> {
     let (location, source) = session.open(&args.url)?;
     let place = Place::new(&location, source, &input, args.no_clobber)?;
     let bar = progress::bytes(session.output, input.size().unwrap_or(0), &place.url);
-    let budget = session.settings.range.memory_budget.bytes();
+    let budget = session.engine.budget().total();
     // An interrupt is caught below, where the upload can be aborted.
     let (result, bytes) = session.block_on_uncaught(place.store(input, budget, &bar))?;
     bar.finish_and_clear();

@@ -98,6 +98,7 @@ impl World {
         command
             .env_clear()
             .env("HOME", self.dir.path())
+            .env("XDG_CACHE_HOME", self.dir.path().join("cache"))
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.path(""))
             .stdin(Stdio::null())

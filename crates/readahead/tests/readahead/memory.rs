@@ -6,15 +6,13 @@ use crate::sim::*;
 
 /// A reader whose window is at 32 MiB.
 fn grown(delay: u64) -> Sim {
-    let mut sim = Sim::new(
-        ReadAheadConfig {
-            max: 32 * MIB,
-            ..ReadAheadConfig::default()
-        },
-        4 * GIB,
-        delay,
-    );
+    let config = ReadAheadConfig {
+        max: 32 * MIB,
+        ..ReadAheadConfig::default()
+    };
+    let mut sim = Sim::new(config, 4 * GIB, 1000);
     sim.run(in_order(0, 64 * MIB, 128 * KIB));
+    sim.delay = delay;
     assert_eq!(sim.windows(), [32 * MIB]);
     sim
 }
@@ -72,8 +70,8 @@ fn a_halved_window_lets_go_of_what_lies_beyond_it() {
     let ahead = sim.ahead.outstanding();
     assert!(ahead >= 16 * MIB);
     let window = sim.ahead.window().next().unwrap();
-    sim.evict(at(window.end - 8 * MIB, 8 * MIB));
-    sim.evict(at(window.end - 16 * MIB, 8 * MIB));
+    sim.evict(at(window.end - MIB, MIB));
+    sim.evict(at(window.end - 2 * MIB, MIB));
     let plan = sim.read(at(64 * MIB, 128 * KIB));
     assert!(!plan.cancel.is_empty());
     assert!(
@@ -103,7 +101,11 @@ fn evicted_unread_bytes_are_wasted_and_halve_the_window() {
 
 #[test]
 fn strides_shrink_as_well() {
-    let mut sim = Sim::new(ReadAheadConfig::default(), 64 * GIB, 1000);
+    let config = ReadAheadConfig {
+        max: 32 * MIB,
+        ..ReadAheadConfig::default()
+    };
+    let mut sim = Sim::new(config, 64 * GIB, 1000);
     sim.run((0..100).map(|n| at(n * 16 * MIB, MIB)));
     let window = sim.ahead.window().next().unwrap();
     assert!(window.size >= 32 * MIB && window.ahead >= 16 * MIB, "{window:?}");

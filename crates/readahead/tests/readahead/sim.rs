@@ -7,34 +7,34 @@ use std::fmt;
 use forebay_readahead::{Pattern, Plan, Read, ReadAhead, ReadAheadConfig, Report};
 use forebay_types::{BlockRange, ByteRange};
 
-pub const KIB: u64 = 1 << 10;
-pub const MIB: u64 = 1 << 20;
-pub const GIB: u64 = 1 << 30;
+pub(crate) const KIB: u64 = 1 << 10;
+pub(crate) const MIB: u64 = 1 << 20;
+pub(crate) const GIB: u64 = 1 << 30;
 
-pub fn at(start: u64, len: u64) -> ByteRange {
+pub(crate) fn at(start: u64, len: u64) -> ByteRange {
     ByteRange::at(start, len)
 }
 
 /// Disjoint ranges.
 #[derive(Clone, Debug, Default)]
-pub struct Spans(Vec<ByteRange>);
+pub(crate) struct Spans(Vec<ByteRange>);
 
 impl Spans {
-    pub fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.0.iter().map(|range| range.len()).sum()
     }
 
-    pub fn common(&self, range: ByteRange) -> u64 {
+    pub(crate) fn common(&self, range: ByteRange) -> u64 {
         self.0.iter().map(|one| one.intersect(range).len()).sum()
     }
 
-    pub fn add(&mut self, range: ByteRange) {
+    pub(crate) fn add(&mut self, range: ByteRange) {
         self.remove(range);
         self.0.push(range);
     }
 
     /// How many bytes of `range` were there.
-    pub fn remove(&mut self, range: ByteRange) -> u64 {
+    pub(crate) fn remove(&mut self, range: ByteRange) -> u64 {
         let before = self.bytes();
         let parts = self.0.drain(..).flat_map(|one| {
             let common = one.intersect(range);
@@ -48,31 +48,31 @@ impl Spans {
     }
 }
 
-pub struct Sim {
-    pub ahead: ReadAhead,
+pub(crate) struct Sim {
+    pub(crate) ahead: ReadAhead,
     config: ReadAheadConfig,
     size: u64,
     /// Bytes arrive this many reads after the one that asked for them.
-    pub delay: u64,
+    pub(crate) delay: u64,
     /// Bytes of memory for read-ahead.
-    pub memory: u64,
+    pub(crate) memory: u64,
     reads: u64,
     /// Blocks that are here or on their way: the read at which they arrive.
     blocks: HashMap<u64, u64>,
     /// Asked for, not read, not given up.
-    pub wanted: Spans,
+    pub(crate) wanted: Spans,
     /// Lengths of all ahead ranges.
-    pub asks: Vec<u64>,
+    pub(crate) asks: Vec<u64>,
     /// Largest sum of what was asked for and not read.
-    pub peak: u64,
+    pub(crate) peak: u64,
     /// Bytes said to be done.
-    pub done: Spans,
+    pub(crate) done: Spans,
     /// Reads by what they were taken for.
-    pub patterns: Vec<Pattern>,
+    pub(crate) patterns: Vec<Pattern>,
 }
 
 impl Sim {
-    pub fn new(config: ReadAheadConfig, size: u64, delay: u64) -> Self {
+    pub(crate) fn new(config: ReadAheadConfig, size: u64, delay: u64) -> Self {
         Self {
             ahead: ReadAhead::new(config.clone(), size),
             config,
@@ -89,7 +89,7 @@ impl Sim {
         }
     }
 
-    pub fn read(&mut self, range: ByteRange) -> Plan {
+    pub(crate) fn read(&mut self, range: ByteRange) -> Plan {
         self.reads += 1;
         let blocks = BlockRange::touching(range.clamp_to(self.size));
         let starved = blocks
@@ -118,19 +118,19 @@ impl Sim {
         plan
     }
 
-    pub fn run(&mut self, reads: impl IntoIterator<Item = ByteRange>) -> Report {
+    pub(crate) fn run(&mut self, reads: impl IntoIterator<Item = ByteRange>) -> Report {
         for range in reads {
             self.read(range);
         }
         self.report()
     }
 
-    pub fn report(&self) -> Report {
+    pub(crate) fn report(&self) -> Report {
         self.ahead.report()
     }
 
     /// Closes the handle and prints a line of a table.
-    pub fn close(&mut self, name: &str) -> Report {
+    pub(crate) fn close(&mut self, name: &str) -> Report {
         let report = self.ahead.close();
         assert_eq!(report.asked_ahead, report.used_ahead + report.wasted);
         assert_eq!(self.ahead.outstanding(), 0);
@@ -172,7 +172,7 @@ impl Sim {
         );
     }
 
-    pub fn refuse(&mut self, range: ByteRange) {
+    pub(crate) fn refuse(&mut self, range: ByteRange) {
         self.ahead.refused(range);
         self.wanted.remove(range);
         for block in BlockRange::touching(range) {
@@ -182,7 +182,7 @@ impl Sim {
         }
     }
 
-    pub fn evict(&mut self, range: ByteRange) {
+    pub(crate) fn evict(&mut self, range: ByteRange) {
         self.ahead.evicted_unread(range);
         self.wanted.remove(range);
         for block in BlockRange::inside(range, self.size) {
@@ -190,7 +190,7 @@ impl Sim {
         }
     }
 
-    pub fn windows(&self) -> Vec<u64> {
+    pub(crate) fn windows(&self) -> Vec<u64> {
         self.ahead.window().map(|window| window.size).collect()
     }
 }
@@ -221,12 +221,12 @@ impl fmt::Display for Line<'_> {
 }
 
 /// Reads of `len` bytes from `start` to `end`, one after the other.
-pub fn in_order(start: u64, end: u64, len: u64) -> impl Iterator<Item = ByteRange> + Clone {
+pub(crate) fn in_order(start: u64, end: u64, len: u64) -> impl Iterator<Item = ByteRange> + Clone {
     (0..(end - start).div_ceil(len)).map(move |n| at(start + n * len, len.min(end - start - n * len)))
 }
 
 /// The reads of several readers, one of each in turn.
-pub fn in_turn(readers: Vec<Vec<ByteRange>>) -> Vec<ByteRange> {
+pub(crate) fn in_turn(readers: Vec<Vec<ByteRange>>) -> Vec<ByteRange> {
     let longest = readers.iter().map(Vec::len).max().unwrap_or(0);
     (0..longest)
         .flat_map(|n| readers.iter().filter_map(move |reads| reads.get(n).copied()))
@@ -234,7 +234,11 @@ pub fn in_turn(readers: Vec<Vec<ByteRange>>) -> Vec<ByteRange> {
 }
 
 /// Shuffles within groups of `len` reads, as a kernel does that sends them in parallel.
-pub fn shuffled(reads: impl IntoIterator<Item = ByteRange>, len: usize, dice: &mut Dice) -> Vec<ByteRange> {
+pub(crate) fn shuffled(
+    reads: impl IntoIterator<Item = ByteRange>,
+    len: usize,
+    dice: &mut Dice,
+) -> Vec<ByteRange> {
     let mut reads: Vec<ByteRange> = reads.into_iter().collect();
     for group in reads.chunks_mut(len) {
         for at in (1..group.len()).rev() {
@@ -246,14 +250,14 @@ pub fn shuffled(reads: impl IntoIterator<Item = ByteRange>, len: usize, dice: &m
 
 /// Numbers by chance, the same in every run (xorshift64*).
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
-    pub fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;

@@ -124,13 +124,13 @@ pub(super) fn direct_io() -> Finding {
 }
 
 /// A file without a name, which is gone with its descriptor.
-fn temporary(directory: &std::path::Path) -> Option<(&std::path::Path, File)> {
+pub(super) fn temporary(directory: &std::path::Path) -> Option<(&std::path::Path, File)> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR).ok()?;
     Some((directory, file.into()))
 }
 
-fn read_direct(mut file: File) -> std::io::Result<()> {
+pub(super) fn read_direct(mut file: File) -> std::io::Result<()> {
     let block = [0xA5_u8; ALIGNMENT];
     file.write_all(&block)?;
     file.sync_data()?;

@@ -1,4 +1,4 @@
-use super::super::keys::tests::{OTHERS, effects};
+use super::super::keys::tests::{NEEDS, OTHERS, effects};
 use super::*;
 
 fn after(text: &str) -> Result<Settings> {
@@ -8,11 +8,16 @@ fn after(text: &str) -> Result<Settings> {
 
 #[test]
 fn every_key_can_be_set_in_the_file() {
-    let before = effects(&Settings::default());
     for key in KEYS {
         let (_, other) = OTHERS.iter().find(|(name, _)| *name == key.name).expect(key.name);
         let (table, name) = key.parts();
-        let settings = after(&format!("[{table}]\n{name} = \"{other}\"")).unwrap();
+        let needs: String = NEEDS
+            .iter()
+            .filter(|(name, ..)| *name == key.name)
+            .map(|(_, needed, value)| format!("{needed} = \"{value}\"\n"))
+            .collect();
+        let before = effects(&after(&needs).unwrap());
+        let settings = after(&format!("{needs}{table}.{name} = \"{other}\"")).unwrap();
         assert_ne!(effects(&settings), before, "{} changes nothing", key.name);
         assert_eq!(settings.origin(key), &Origin::File("/x/forebay.toml".into()));
     }
@@ -21,9 +26,15 @@ fn every_key_can_be_set_in_the_file() {
 #[test]
 fn values_may_be_typed() {
     let settings = after(
-        "[range]\nmax_connections = 9\nhedge = false\nchunk_size = 1048576\nmin_split_size = \"2 MiB\"",
+        "[range]\nmax_connections = 9\nhedge = false\nchunk_size = 1048576\nmin_split_size = \"2 MiB\"\n\
+         [readahead]\nprefetch_multiplier = 3\n[readahead.by_extension]\nmkv = \"1MiB\"\nbin = 4096",
     )
     .unwrap();
+    assert_eq!(settings.readahead.prefetch_multiplier, 3.0);
+    assert_eq!(settings.readahead.by_extension.get("a.mkv"), Some(1 << 20));
+    assert_eq!(settings.readahead.by_extension.get("a.bin"), Some(4096));
+    let settings_f64 = after("[readahead]\nprefetch_multiplier = 1.5").unwrap();
+    assert_eq!(settings_f64.readahead.prefetch_multiplier, 1.5);
     assert_eq!(settings.range.max_connections, 9);
     assert!(!settings.range.hedge);
     assert_eq!(settings.range.chunk_size, Some(forebay_types::ByteSize::mib(1)));
@@ -41,7 +52,28 @@ fn mistakes_are_told_with_place_and_help() {
             ["[range] has no key 'chunk_sizes'", "'chunk_size'?"],
         ),
         ("[rage]\nx = 1", ["no table [rage]", "[range]?"]),
-        ("[readahead]\nwindow = 1", ["no table [readahead]", "lists all"]),
+        ("[kangaroo]\nx = 1", ["no table [kangaroo]", "lists all"]),
+        (
+            "[readahead]\nreadahead_window = 1",
+            ["[readahead] has no key 'readahead_window'", "'readahead_max'?"],
+        ),
+        (
+            "[performance]\nreadahead_size = \"8MiB\"\nprefetch_enabled = true",
+            [
+                "performance.readahead_size is now readahead.readahead_size",
+                "performance.prefetch_enabled is now readahead.prefetch_enabled",
+            ],
+        ),
+        ("[performance]\n", ["no table [performance] any more", "write [readahead]"]),
+        (
+            "[readahead.by_extension]\nmkv = true",
+            ["readahead.by_extension: mkv is of type boolean", "a size"],
+        ),
+        (
+            "[readahead]\nby_extension = 3",
+            ["3 is not a table of sizes", "readahead.by_extension"],
+        ),
+        ("[cache]\nwrite = 1", ["1 is not auto, direct or buffered", "cache.write"]),
         ("hedge = true", ["'hedge' stands outside of a table", "[range]"]),
         ("chunk_size = 1", ["outside of a table", "[range] or [file]"]),
         ("[file]\nca_file = \"x\"", ["no key 'ca_file'", "table [http]"]),
@@ -86,9 +118,7 @@ fn what_a_broken_line_holds_is_not_shown() {
 fn global(config: Option<PathBuf>) -> Global {
     Global {
         config,
-        verbose: 0,
-        quiet: false,
-        json: false,
+        ..Global::default()
     }
 }
 

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use forebay_range::{GateOptions, RangeEngineConfig};
+use forebay_cache::CacheOptions;
+use forebay_range::{EngineOptions, GateOptions, RangeEngineConfig};
 use forebay_source::{Profile, Scheme};
 
 use super::*;
@@ -18,6 +19,21 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("range.max_retries", "1"),
     ("range.hedge", "false"),
     ("range.ask_early", "false"),
+    ("cache.enabled", "false"),
+    ("cache.dir", "/other"),
+    ("cache.size", "2GiB"),
+    ("cache.write", "buffered"),
+    ("cache.verify_sealed", "true"),
+    ("cache.max_open_files", "100"),
+    ("cache.write_behind", "64MiB"),
+    ("cache.keep_free", "1GiB"),
+    ("cache.revalidate", "never"),
+    ("cache.ttl", "2m"),
+    ("readahead.readahead_size", "8MiB"),
+    ("readahead.readahead_max", "64MiB"),
+    ("readahead.prefetch_enabled", "false"),
+    ("readahead.prefetch_multiplier", "3.5"),
+    ("readahead.by_extension", OTHER_EXTENSIONS),
     ("http.connect_timeout", "100ms"),
     ("http.idle_timeout", "40s"),
     ("http.read_buffer", "64KiB"),
@@ -29,23 +45,36 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("file.min_split_size", "32MiB"),
 ];
 
+/// All that are set, in their order.
+const OTHER_EXTENSIONS: &str = "avi=64MiB,bin=128MiB,m2ts=64MiB,m4v=64MiB,mkv=1MiB,mov=64MiB,mp4=64MiB,mpg=64MiB,\
+                                ts=64MiB,webm=64MiB";
+
+/// What has to be set too, so that a key has an effect.
+pub(in crate::settings) const NEEDS: &[(&str, &str, &str)] = &[("cache.ttl", "cache.revalidate", "ttl")];
+
 /// All that the rest of the program gets to see of the settings.
 #[derive(Debug, PartialEq)]
 pub(in crate::settings) struct Effects {
     remote: RangeEngineConfig,
     local: RangeEngineConfig,
     source: String,
-    gate: GateOptions,
-    memory: u64,
+    engine: EngineOptions,
+    cached: bool,
+    cache: CacheOptions,
+    reader: String,
 }
 
 pub(in crate::settings) fn effects(settings: &Settings) -> Effects {
+    let mut cache = settings.cache.clone();
+    cache.dir.get_or_insert_with(|| "/usual".into());
     Effects {
         remote: settings.range_config(Scheme::S3, &Profile::REMOTE),
         local: settings.range_config(Scheme::File, &Profile::FILE),
         source: format!("{:?}", settings.source_options()),
-        gate: settings.gate_options(),
-        memory: settings.range.memory_budget.bytes(),
+        engine: settings.engine_options(),
+        cached: settings.cache.enabled,
+        cache: cache.options().unwrap(),
+        reader: format!("{:?}", settings.reader_options(256 << 20)),
     }
 }
 
@@ -67,10 +96,19 @@ fn after(pairs: &[(&str, &str)]) -> Result<Settings> {
 
 #[test]
 fn no_key_is_dead() {
-    let before = effects(&Settings::default());
     for key in KEYS {
         let (_, other) = OTHERS.iter().find(|(name, _)| *name == key.name).expect(key.name);
-        let settings = after(&[(key.name.replace('.', "_").as_str(), other)]).unwrap();
+        let variable = |name: &str| name.replace('.', "_");
+        let needs: Vec<(String, &str)> = NEEDS
+            .iter()
+            .filter(|(name, ..)| *name == key.name)
+            .map(|(_, needed, value)| (variable(needed), *value))
+            .collect();
+        let mut pairs: Vec<(&str, &str)> = needs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let before = effects(&after(&pairs).unwrap());
+        let name = variable(key.name);
+        pairs.push((&name, other));
+        let settings = after(&pairs).unwrap();
         assert_ne!(effects(&settings), before, "{} changes nothing", key.name);
         assert_eq!(key.shown(&settings), *other, "{}", key.name);
         assert_eq!(settings.origin(key), &Origin::Env(key.variable()), "{}", key.name);
@@ -92,7 +130,15 @@ fn defaults_are_values_that_can_be_written() {
 fn names_are_unique_and_sorted_by_table() {
     let mut tables: Vec<&str> = KEYS.iter().map(|key| key.parts().0).collect();
     tables.dedup();
-    assert_eq!(tables, ["range", "http", "file"], "a table stands in one piece");
+    assert_eq!(tables, ["range", "cache", "readahead", "http", "file"], "a table stands in one piece");
+    for pair in KEYS.windows(2) {
+        let goes_on = pair[0].parts().0 == pair[1].parts().0;
+        assert!(
+            pair[0].kind != Kind::Sizes || !goes_on,
+            "{}: a table in a table is the last of its keys",
+            pair[0].name
+        );
+    }
     let variables: std::collections::BTreeSet<String> = KEYS.iter().map(Key::variable).collect();
     assert_eq!(variables.len(), KEYS.len());
 }
@@ -109,6 +155,15 @@ fn nonsense_is_refused() {
         ("range_hedge", "maybe", "true or false"),
         ("http_read_buffer", "32MiB", "not between 8KiB and 16MiB"),
         ("file_max_concurrent_ranges", "0", "1 is the least"),
+        ("cache_dir", "~/cache", "not an absolute path"),
+        ("cache_size", "100KiB", "1MiB is the least"),
+        ("cache_write", "mmap", "'mmap' is not auto, direct or buffered"),
+        ("cache_revalidate", "60s", "'60s' is not always, ttl or never"),
+        ("cache_max_open_files", "1", "not between 2 and"),
+        ("cache_write_behind", "0", "1MiB is the least"),
+        ("readahead_prefetch_multiplier", "0.5", "not between 1.0 and 64.0"),
+        ("readahead_prefetch_multiplier", "twice", "'twice' is not a number"),
+        ("readahead_by_extension", "mkv", "not an extension and a size"),
     ] {
         let error = after(&[(name, value)]).unwrap_err();
         assert_eq!(error.kind(), forebay_types::ErrorKind::Invalid);
@@ -149,6 +204,26 @@ fn the_floor_of_connections_stays_below_the_ceiling() {
         after(&[("range_max_connections", "1")]).unwrap().gate_options(),
         GateOptions { max: 1, min: 1 }
     );
+}
+
+#[test]
+fn flags_go_before_everything() {
+    let mut settings = after(&[("cache_dir", "/x"), ("cache_size", "5GiB")]).unwrap();
+    let mut global = Global::default();
+    apply_flags(&mut settings, &global).unwrap();
+    assert_eq!(settings.cache.dir.as_deref(), Some("/x".as_ref()), "nothing was typed");
+    assert!(settings.cache.enabled && !settings.says_no_cache());
+    global.cache_dir = Some("here".into());
+    global.cache_size = Some("3GiB".to_owned());
+    global.no_cache = true;
+    apply_flags(&mut settings, &global).unwrap();
+    let here = std::env::current_dir().unwrap().join("here");
+    assert_eq!(settings.cache.dir, Some(here), "from where the user stands");
+    assert_eq!(settings.cache.size, Some(ByteSize::gib(3)));
+    assert!(!settings.cache.enabled && settings.says_no_cache());
+    global.cache_size = Some("huge".to_owned());
+    let text = apply_flags(&mut settings, &global).unwrap_err().to_string();
+    assert!(text.contains("--cache-size") && text.contains("'huge' is not a size"), "{text}");
 }
 
 #[test]

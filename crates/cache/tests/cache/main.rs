@@ -1,0 +1,17 @@
+//! What the cache promises, by claim: whatever happens to processes, disk and files, a read gives the right bytes or none.
+
+mod basics;
+mod crash;
+mod damage;
+mod directory;
+mod eviction;
+mod figures;
+mod full_disk;
+mod ledger;
+mod model;
+mod options;
+mod processes;
+mod rig;
+mod seeds;
+mod shrinking;
+mod versions;
