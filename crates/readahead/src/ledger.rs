@@ -104,10 +104,10 @@ impl Ledger {
         taken
     }
 
-    /// What one run has from `start` on belongs to another from now on.
-    pub(crate) fn hand_over(&mut self, from: Owner, to: Owner, start: u64) {
+    /// What one run has in `within` belongs to another from now on.
+    pub(crate) fn hand_over(&mut self, from: Owner, to: Owner, within: ByteRange) {
         let mut moved = Vec::new();
-        self.take(ByteRange::new(start, u64::MAX), Some(from), |_, range| {
+        self.take(within, Some(from), |_, range| {
             moved.push(range);
         });
         for range in moved {
@@ -161,9 +161,9 @@ mod tests {
         ledger.add(Owner(1), ByteRange::new(10, 20));
         ledger.add(Owner(2), ByteRange::new(20, 30));
         assert_eq!(ledger.entries.len(), 2);
-        ledger.hand_over(Owner(1), Owner(2), 15);
-        assert_eq!(ledger.bytes_of(Owner(1)), 15);
-        assert_eq!(ledger.bytes_of(Owner(2)), 15);
+        ledger.hand_over(Owner(1), Owner(2), ByteRange::new(15, 18));
+        assert_eq!(ledger.bytes_of(Owner(1)), 17);
+        assert_eq!(ledger.bytes_of(Owner(2)), 13);
         assert_eq!(ledger.bytes(), 30);
     }
 

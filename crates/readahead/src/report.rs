@@ -46,3 +46,8 @@ pub struct Window {
     /// The size of the window: what may be ahead.
     pub size: u64,
 }
+
+/// Adds to a figure; 16 EiB are as far as it counts.
+pub(crate) fn count(figure: &mut u64, bytes: u64) {
+    *figure = figure.saturating_add(bytes);
+}

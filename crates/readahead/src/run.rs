@@ -1,42 +1,20 @@
 //! One reader inside a handle: where it is, and whether it reads in order.
 
-use forebay_types::{BLOCK, ByteRange, ByteSize};
+use forebay_types::{ByteRange, ByteSize};
 
+use crate::cover::Cover;
+use crate::edge::{BACK, Heading, behind, first_edge};
+use crate::evidence::{Doubt, Evidence, Looks, Sign, chance};
 use crate::ledger::Owner;
 use crate::window::Window;
 
-/// How far behind itself a run is still the same run, and how much it keeps there. The kernel's reads come up to
-/// 256 KiB back when it reorders them (measured by Mountpoint); four times that.
-pub(crate) const BACK: u64 = ByteSize::mib(1).bytes();
 /// How far ahead of itself a run is still the same run for sure: the kernel's reads come up to 512 KiB early.
 const NEAR: u64 = ByteSize::mib(1).bytes();
 /// How far a reader in order may jump and be taken for the same reader. Beyond `NEAR` it may as well be a second
 /// one: its next read tells.
 const JUMP: u64 = ByteSize::mib(16).bytes();
-/// More runs than can have windows are watched: four readers may come in between the two first reads of a fifth.
-pub(crate) const WATCHED: u64 = 8;
-/// Once random reads were seen, a run must be this unlikely to be one of them: 1 in 2^24 per read.
-const PROOF: u32 = 24;
-/// Up to this much doubt (new places and repeated reads, less reads in order) a handle counts as unsuspicious: four
-/// readers that start at the same time.
-pub(crate) const COLD: u32 = 4;
-/// That unlikely by chance is enough while the handle is unsuspicious.
-const LIKELY: u32 = 8;
-/// Reads of which the order may be lost at the start of a run, and how much doubt that allows.
-const SHUFFLED: (u32, u32) = (8, 8);
-/// Density is looked at over the last bytes passed, up to this many.
-const MEMORY: u64 = ByteSize::mib(32).bytes();
-/// Passed bytes are said to be done in pieces of this size at least.
-const WORTH_SAYING: u64 = 4 * BLOCK;
-/// Holes remembered per run. A reader who leaves more is not one in order.
-const MAX_HOLES: usize = 64;
-
-/// In which direction a run in order goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Heading {
-    Forward,
-    Backward,
-}
+/// Reads elsewhere before a run counts as idle. Four readers in turn leave three between.
+pub(crate) const PATIENCE: u64 = 16;
 
 /// How a read lies to a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,351 +25,283 @@ pub(crate) enum Fit {
     Previous,
     /// So many bytes off, within what reordering does.
     Near(u64),
-    /// A jump ahead of a run in order, or a second reader there.
-    Jump,
+    /// It goes on where the last read ended, in a run without order: one in order begins here.
+    Turn,
+    /// So many bytes ahead of a run in order: a jump, or a second reader.
+    Jump(u64),
     /// It has nothing to do with the run.
     Apart,
 }
 
+/// A count of the handle's reads and their bytes: the only time there is here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moment {
+    pub(crate) reads: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A watched place of the object.
 #[derive(Clone, Debug)]
 pub(crate) struct Run {
     pub(crate) owner: Owner,
-    /// Its first read.
-    origin: ByteRange,
-    /// The bytes between its furthest reads. A forward run's position is the end, a backward run's the start.
-    pub(crate) span: ByteRange,
-    /// In order, and since then with a window: which way.
+    /// Which way it goes and its window, once it is in order.
     pub(crate) course: Option<(Heading, Window)>,
-    /// Never asks past this; the end of the object, or of what was declared.
+    /// Never asks past this: the end of the object, or of what was declared.
     pub(crate) limit: u64,
-    /// The edge up to which bytes were said to be done.
-    pub(crate) done: u64,
-    /// The last read.
-    last: ByteRange,
     /// Longest read.
     pub(crate) longest: u64,
-    /// The handle's reads and their bytes when this run was last read.
-    pub(crate) last_read: (u64, u64),
+    /// Bytes of all its reads.
+    pub(crate) bytes: u64,
+    /// When it was last read.
+    pub(crate) last_read: Moment,
     /// So many reads elsewhere before what it has ahead is given up.
     pub(crate) patience: u64,
     /// What it had ahead was given up while it was not read.
     pub(crate) asleep: bool,
     /// The run in order that this one may be the continuation of, and when that was last read.
-    pub(crate) parent: Option<(Owner, u64)>,
+    pub(crate) parent: Option<(Owner, Moment)>,
+    /// What was read. A forward run's position is its end, a backward run's its start.
+    cover: Cover,
+    evidence: Evidence,
+    /// Its first read.
+    origin: ByteRange,
+    /// Its last read.
+    last: ByteRange,
+    /// The edge up to which bytes were said to be done.
+    done: u64,
     declared: bool,
-    /// Bytes in the span that were not read, in order. Reads that were overtaken fill them later.
-    holes: Vec<ByteRange>,
-    /// Of the last `passed` bytes of the span, `missing` were not read.
-    passed: u64,
-    missing: u64,
-    reads: u32,
-    repeated: bool,
-    /// Reads that went on exactly, up and down, without another between them.
-    up: u32,
-    down: u32,
-    /// No read but such since the start.
-    straight: bool,
-    /// How unlikely these reads are by chance: 1 in 2^bits.
-    bits: u32,
 }
-
-/// Reads elsewhere before what a run has ahead is given up, at first. Four readers in turn leave three between.
-pub(crate) const PATIENCE: u64 = 16;
 
 impl Run {
     /// A run of one read.
-    pub(crate) fn new(owner: Owner, range: ByteRange, limit: u64) -> Self {
+    pub(crate) fn new(owner: Owner, range: ByteRange, limit: u64, now: Moment) -> Self {
         Self {
             owner,
-            origin: range,
-            span: range,
             course: None,
             limit,
-            done: 0,
-            last: range,
             longest: range.len(),
-            last_read: (0, 0),
+            bytes: range.len(),
+            last_read: now,
             patience: PATIENCE,
             asleep: false,
             parent: None,
+            cover: Cover::new(range),
+            evidence: Evidence::new(),
+            origin: range,
+            last: range,
+            done: 0,
             declared: false,
-            holes: Vec::new(),
-            passed: range.len(),
-            missing: 0,
-            reads: 1,
-            repeated: false,
-            up: 0,
-            down: 0,
-            straight: true,
-            bits: 0,
         }
     }
 
     /// A run whose reader promised to read `range` in order.
-    pub(crate) fn declared(owner: Owner, range: ByteRange, window: Window) -> Self {
-        Self {
-            course: Some((Heading::Forward, window)),
-            done: floor(range.start(), BLOCK),
-            declared: true,
-            ..Self::new(owner, ByteRange::at(range.start(), 0), range.end())
-        }
+    pub(crate) fn declared(owner: Owner, range: ByteRange, window: Window, now: Moment) -> Self {
+        let mut run = Self::new(owner, ByteRange::at(range.start(), 0), range.end(), now);
+        run.declared = true;
+        run.start(Heading::Forward, window);
+        run
     }
 
     pub(crate) fn heading(&self) -> Option<Heading> {
         self.course.as_ref().map(|(heading, _)| *heading)
     }
 
-    pub(crate) fn window(&self) -> Option<&Window> {
-        self.course.as_ref().map(|(_, window)| window)
-    }
-
     /// How `range` lies to this run.
     pub(crate) fn fit(&self, range: ByteRange) -> Fit {
         let heading = self.heading();
-        let (lo, hi) = (self.span.start(), self.span.end());
-        if heading != Some(Heading::Backward) && range.start() <= hi && range.end() > hi {
-            return Fit::Next;
+        let (low, high) = (self.cover.span.start(), self.cover.span.end());
+        let turns = heading.is_none() && range.start() == self.last.end();
+        if heading != Some(Heading::Backward) && range.start() <= high && range.end() > high {
+            let turns = turns && !self.cover.misses_at_most(2);
+            return if turns { Fit::Turn } else { Fit::Next };
         }
-        if heading != Some(Heading::Forward) && range.end() >= lo && range.start() < lo {
+        if heading != Some(Heading::Forward) && range.end() >= low && range.start() < low {
             return Fit::Previous;
         }
         // Reads of several MiB are overtaken by as many MiB.
         let near = NEAR.max(range.len().saturating_mul(2)).min(JUMP);
-        let above = if range.start() > hi {
-            (range.start() - hi, near)
+        let above = if range.start() > high {
+            (range.start() - high, near)
         } else {
-            (hi.saturating_sub(range.end()), BACK)
+            (high.saturating_sub(range.end()), BACK)
         };
-        let below = if range.end() < lo {
-            (lo - range.end(), near)
+        let below = if range.end() < low {
+            (low - range.end(), near)
         } else {
-            (range.start().saturating_sub(lo), BACK)
+            (range.start().saturating_sub(low), BACK)
         };
         let (off, allowed) = match heading {
             Some(Heading::Forward) => above,
             Some(Heading::Backward) => below,
             None => above.min(below),
         };
-        if off <= allowed {
-            Fit::Near(off)
-        } else if heading == Some(Heading::Forward) && range.start() > hi && off <= JUMP {
-            Fit::Jump
-        } else {
-            Fit::Apart
+        let ahead = heading == Some(Heading::Forward) && range.start() > high;
+        match off <= allowed {
+            true if turns => Fit::Turn,
+            true => Fit::Near(off),
+            false if ahead && off <= JUMP => Fit::Jump(off),
+            false => Fit::Apart,
         }
-    }
-
-    /// Whether `range` goes on where the last read ended, but not where the run ended: a reader in order that began
-    /// among reads without order.
-    pub(crate) fn turns_to(&self, range: ByteRange) -> bool {
-        self.course.is_none() && range.start() == self.last.end() && matches!(self.fit(range), Fit::Near(_))
-    }
-
-    /// Begins anew with the last read. The reads before it still speak against order.
-    pub(crate) fn restart(&mut self) {
-        let new = Self::new(self.owner, self.last, self.limit);
-        *self = Self {
-            straight: false,
-            reads: self.reads,
-            repeated: self.repeated,
-            ..new
-        };
     }
 
     /// Takes in a read that fits. Whether it repeats what was read before, and nothing else.
-    pub(crate) fn read(&mut self, range: ByteRange, fit: Fit, object_size: u64) -> bool {
-        let before = self.span;
-        self.span = ByteRange::new(before.start().min(range.start()), before.end().max(range.end()));
-        let gap = if range.start() > before.end() {
-            ByteRange::new(before.end(), range.start())
-        } else {
-            ByteRange::new(range.end().min(before.start()), before.start())
-        };
-        let filled = self.fill(range);
-        if !gap.is_empty() {
-            self.open(gap);
+    pub(crate) fn read(&mut self, range: ByteRange, fit: Fit, now: Moment, object_size: u64) -> bool {
+        if now.reads - self.last_read.reads > PATIENCE {
+            self.evidence.fade();
         }
-        let grown = self.span.len() - before.len();
-        self.passed = self.passed.saturating_add(grown);
-        self.missing = self.missing.saturating_add(gap.len()).saturating_sub(filled);
-        while self.passed > MEMORY {
-            self.passed /= 2;
-            self.missing /= 2;
+        if fit == Fit::Turn {
+            self.evidence.restart();
+            self.cover = Cover::new(self.last);
+            self.origin = self.last;
         }
-        self.last = range;
-        self.longest = self.longest.max(range.len());
-        self.reads = self.reads.saturating_add(1);
-        let repeats = grown == 0 && filled == 0;
+        let before = self.cover.span;
+        let new = self.cover.read(range);
         let exact = range.start() == before.end() || range.end() == before.start();
-        self.weigh(fit, repeats, exact, chance(range.len(), object_size));
-        repeats
-    }
-
-    /// How much this read says for order.
-    fn weigh(&mut self, fit: Fit, repeats: bool, exact: bool, bits: u32) {
-        match fit {
-            Fit::Next => {
-                self.bits = if self.down > 0 { 0 } else { self.bits } + bits;
-                self.straight &= self.down == 0 && exact;
-                (self.up, self.down) = (self.up.saturating_add(1), 0);
-            }
-            Fit::Previous => {
-                self.bits = if self.up > 0 { 0 } else { self.bits } + bits;
-                self.straight &= self.up == 0 && exact;
-                (self.up, self.down) = (0, self.down.saturating_add(1));
-            }
-            Fit::Near(_) | Fit::Jump | Fit::Apart => {
-                self.bits = if repeats { 0 } else { self.bits / 2 };
-                self.straight = false;
-            }
-        }
-        self.bits = self.bits.min(PROOF);
-        self.repeated |= repeats;
-    }
-
-    /// Which way the run goes, if its reads say so. `doubt` is what speaks against order in this handle; `alone`, that
-    /// no other read came between the last two.
-    ///
-    /// In an unsuspicious handle the second read in order is enough, the third for a backward one; so are eight reads
-    /// out of order that left less than a quarter out. After random reads a run must prove that chance did not make it.
-    pub(crate) fn order(&self, doubt: u32, alone: bool) -> Option<Heading> {
-        let (heading, steps) = match (self.up, self.down) {
-            (up, 0) if up > 0 => (Heading::Forward, up),
-            (0, down) if down > 1 => (Heading::Backward, down),
-            _ if self.reads < SHUFFLED.0 => return None,
-            _ => (Heading::Forward, 0),
+        let sign = match fit {
+            Fit::Next | Fit::Turn => Sign::Up { exact },
+            Fit::Previous => Sign::Down { exact },
+            Fit::Near(_) | Fit::Jump(_) | Fit::Apart if new => Sign::Near,
+            Fit::Near(_) | Fit::Jump(_) | Fit::Apart => Sign::Repeated,
         };
-        // Most readers begin at the first byte, and few others end there.
-        let from_start = self.span.start() == 0 && heading == Heading::Forward;
-        let likely = from_start || self.bits >= LIKELY || self.bits > 0 && alone && doubt <= COLD / 2;
-        let plain = self.straight && steps > 0 && likely && doubt <= COLD;
-        let shuffled = self.reads >= SHUFFLED.0
-            && doubt <= SHUFFLED.1
-            && !self.repeated
-            && self.missing <= self.passed / 4
-            && self.span.end() - self.origin.end() >= self.origin.start() - self.span.start()
-            && heading == Heading::Forward;
-        let proven = steps > 0 && self.bits >= PROOF && self.missing <= self.passed / 2;
-        (plain || shuffled || proven).then_some(heading)
+        self.evidence.add(sign, chance(range.len(), object_size));
+        self.last = range;
+        self.last_read = now;
+        self.longest = self.longest.max(range.len());
+        self.bytes = self.bytes.saturating_add(range.len());
+        if range.end() > self.limit {
+            // Further than was declared.
+            self.limit = object_size;
+        }
+        !new
+    }
+
+    /// Which way the run goes, if its reads say so.
+    pub(crate) fn order(&self, doubt: Doubt, alone: bool) -> Option<Heading> {
+        let span = self.cover.span;
+        self.evidence.order(Looks {
+            doubt,
+            alone,
+            from_start: span.start() == 0,
+            rises: span.end() - self.origin.end() >= self.origin.start() - span.start(),
+            half: self.cover.misses_at_most(2),
+            dense: self.cover.misses_at_most(4),
+        })
     }
 
     /// It is in order from now on, with this window.
     pub(crate) fn start(&mut self, heading: Heading, window: Window) {
-        self.done = match heading {
-            Heading::Forward => floor(self.span.start(), BLOCK),
-            Heading::Backward => ceil(self.span.end(), BLOCK),
-        };
+        self.done = first_edge(heading, self.cover.span);
         self.course = Some((heading, window));
     }
 
     /// Whether it leaves out more than it reads by now. Who promised to read in order is believed.
     pub(crate) fn is_sparse(&self) -> bool {
-        !self.declared && self.missing > self.passed / 2 && self.passed >= 2 * NEAR
+        !self.declared && !self.cover.misses_at_most(2) && self.cover.passed() >= 2 * NEAR
     }
 
     /// It is no longer in order; what it reads next must prove otherwise.
     pub(crate) fn stop(&mut self) {
         self.course = None;
         self.declared = false;
-        self.straight = false;
-        self.bits = 0;
-        (self.up, self.down) = (0, 0);
+        self.evidence.restart();
     }
 
     /// Where the reader is.
     pub(crate) fn position(&self) -> u64 {
         match self.heading() {
-            Some(Heading::Backward) => self.span.start(),
-            Some(Heading::Forward) | None => self.span.end(),
+            Some(Heading::Backward) => self.cover.span.start(),
+            Some(Heading::Forward) | None => self.cover.span.end(),
         }
     }
 
     /// The next `len` bytes on its way.
     pub(crate) fn next(&self, len: u64) -> ByteRange {
+        let at = self.position();
         match self.heading() {
-            Some(Heading::Backward) => {
-                let end = self.span.start();
-                ByteRange::new(end.saturating_sub(len), end)
-            }
-            Some(Heading::Forward) | None => {
-                let start = self.span.end();
-                ByteRange::new(start, start.saturating_add(len).min(self.limit))
-            }
+            Some(Heading::Backward) => ByteRange::new(at.saturating_sub(len), at),
+            Some(Heading::Forward) | None => ByteRange::new(at, at.saturating_add(len).min(self.limit)),
         }
     }
 
-    /// What lies `BACK` or more behind the position and was not said to be done yet, in whole blocks, once it is
-    /// worth saying.
+    /// What it has passed since the last call; see `behind`.
     pub(crate) fn passed(&mut self) -> Option<ByteRange> {
         let heading = self.heading()?;
         behind(heading, self.position(), &mut self.done)
     }
+}
 
-    /// What is read of `range` after all.
-    fn fill(&mut self, range: ByteRange) -> u64 {
-        if self.holes.is_empty() {
-            return 0;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ReadAheadConfig;
+
+    const KIB: u64 = 1 << 10;
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn reads_fit_within_what_a_kernel_reorders_and_a_reader_jumps() {
+        let read = |start, len| ByteRange::at(start, len);
+        let window = || Window::first(&ReadAheadConfig::default(), 128 * KIB);
+        let place = Run::new(Owner(1), read(100 * MIB, 2 * MIB), u64::MAX, Moment::default());
+        let mut forward = place.clone();
+        forward.start(Heading::Forward, window());
+        let mut backward = place.clone();
+        backward.start(Heading::Backward, window());
+        let end = 102 * MIB;
+        for (range, anywhere, up, down) in [
+            (read(end, KIB), Fit::Next, Fit::Next, Fit::Apart),
+            (read(end - KIB, 2 * KIB), Fit::Next, Fit::Next, Fit::Apart),
+            (read(end + KIB, KIB), Fit::Near(KIB), Fit::Near(KIB), Fit::Apart),
+            (
+                read(end + 2 * MIB, KIB),
+                Fit::Apart,
+                Fit::Jump(2 * MIB),
+                Fit::Apart,
+            ),
+            (
+                read(end + 2 * MIB, MIB),
+                Fit::Near(2 * MIB),
+                Fit::Near(2 * MIB),
+                Fit::Apart,
+            ),
+            (
+                read(end + 16 * MIB, KIB),
+                Fit::Apart,
+                Fit::Jump(16 * MIB),
+                Fit::Apart,
+            ),
+            (read(end + 17 * MIB, KIB), Fit::Apart, Fit::Apart, Fit::Apart),
+            (read(end - MIB, MIB), Fit::Near(0), Fit::Near(0), Fit::Near(MIB)),
+            (
+                read(100 * MIB - KIB, KIB),
+                Fit::Previous,
+                Fit::Apart,
+                Fit::Previous,
+            ),
+            (
+                read(99 * MIB, KIB),
+                Fit::Near(MIB - KIB),
+                Fit::Apart,
+                Fit::Near(MIB - KIB),
+            ),
+            (read(90 * MIB, KIB), Fit::Apart, Fit::Apart, Fit::Apart),
+        ] {
+            assert_eq!(
+                [place.fit(range), forward.fit(range), backward.fit(range)],
+                [anywhere, up, down],
+                "{range}"
+            );
         }
-        let mut filled = 0;
-        let mut left = Vec::with_capacity(self.holes.len() + 1);
-        for hole in self.holes.drain(..) {
-            let common = hole.intersect(range);
-            filled += common.len();
-            for part in [
-                ByteRange::new(hole.start(), common.start()),
-                ByteRange::new(common.end(), hole.end()),
-            ] {
-                if !part.is_empty() {
-                    left.push(part);
-                }
-            }
-        }
-        self.holes = left;
-        filled
     }
 
-    /// A gap opens at an edge. Holes too far behind are forgotten: no read that fits reaches them.
-    fn open(&mut self, gap: ByteRange) {
-        let (lo, hi) = (self.span.start(), self.span.end());
-        self.holes.retain(|hole| {
-            hole.end() >= hi.saturating_sub(2 * BACK) || hole.start() <= lo.saturating_add(2 * BACK)
-        });
-        if self.holes.len() == MAX_HOLES {
-            self.holes.remove(0);
-        }
-        self.holes.push(gap);
+    #[test]
+    fn a_reader_in_order_among_scattered_reads_begins_a_run() {
+        let mut run = Run::new(Owner(1), ByteRange::at(0, KIB), u64::MAX, Moment::default());
+        let late = ByteRange::at(500 * KIB, KIB);
+        run.read(late, run.fit(late), Moment::default(), 1 << 30);
+        let next = ByteRange::at(501 * KIB, KIB);
+        assert_eq!(run.fit(next), Fit::Turn);
+        run.read(next, Fit::Turn, Moment::default(), 1 << 30);
+        assert_eq!(run.cover.span, ByteRange::new(500 * KIB, 502 * KIB));
     }
-}
-
-/// Moves the edge up to which bytes are done to `BACK` behind `position`, in whole blocks; what was passed by that.
-/// `None` while it is too little to be worth a call.
-pub(crate) fn behind(heading: Heading, position: u64, done: &mut u64) -> Option<ByteRange> {
-    let passed = match heading {
-        Heading::Forward => ByteRange::new(*done, floor(position.saturating_sub(BACK), BLOCK)),
-        Heading::Backward => ByteRange::new(ceil(position.saturating_add(BACK), BLOCK), *done),
-    };
-    if passed.len() < WORTH_SAYING {
-        return None;
-    }
-    *done = match heading {
-        Heading::Forward => passed.end(),
-        Heading::Backward => passed.start(),
-    };
-    Some(passed)
-}
-
-/// The last multiple of `unit` up to `at`.
-pub(crate) fn floor(at: u64, unit: u64) -> u64 {
-    at / unit * unit
-}
-
-/// The first multiple of `unit` from `at` on.
-pub(crate) fn ceil(at: u64, unit: u64) -> u64 {
-    at.div_ceil(unit).saturating_mul(unit)
-}
-
-/// How unlikely it is that a random read of `len` bytes continues one of the watched runs: 1 in 2^n.
-pub(crate) fn chance(len: u64, object_size: u64) -> u32 {
-    let places = object_size / len.max(1) / WATCHED;
-    places.checked_ilog2().unwrap_or(0)
 }

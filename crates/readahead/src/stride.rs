@@ -1,10 +1,12 @@
 //! Readers that take pieces of the same length at the same distance: columns, every n-th record, tiles of an image.
 
-use forebay_types::{BLOCK, ByteRange};
+use forebay_types::{ByteRange, ByteSize};
 
+use crate::edge::{Heading, behind, first_edge};
+use crate::evidence::{Doubt, FEW_PLACES, PROOF, chance};
 use crate::ledger::Owner;
 use crate::merge::{MERGE_GAP, merge};
-use crate::run::{COLD, Heading, behind, ceil, chance, floor};
+use crate::run::Moment;
 use crate::window::Window;
 
 /// Looks for strides in the reads of a handle. A piece may come as several reads, one going on where the other
@@ -14,12 +16,14 @@ pub(crate) struct StrideSearch {
     /// The last pieces, newest last.
     pieces: [ByteRange; 3],
     known: usize,
-    /// How unlikely the steps so far are by chance: 1 in 2^bits.
+    /// How unlikely the steps so far are by chance, 1 in 2^bits: of reads anywhere in the object, and of reads no
+    /// further apart than these.
     bits: u32,
+    close: u32,
 }
 
-/// After random reads three pieces at the same distance are no proof; see `run::PROOF`.
-const PROOF: u32 = 24;
+/// The longest piece; what is longer is better served by the window of a run.
+const MAX_PIECE: u64 = ByteSize::mib(8).bytes();
 /// Pieces asked for ahead at most: the requests that the request gate allows.
 const MAX_PIECES: u64 = 64;
 
@@ -37,6 +41,7 @@ impl Default for StrideSearch {
             pieces: [ByteRange::new(0, 0); 3],
             known: 0,
             bits: 0,
+            close: 0,
         }
     }
 }
@@ -48,7 +53,7 @@ impl StrideSearch {
     }
 
     /// Takes in a read; a stride, if this is its third piece.
-    pub(crate) fn read(&mut self, range: ByteRange, doubt: u32, object_size: u64) -> Option<Stride> {
+    pub(crate) fn read(&mut self, range: ByteRange, doubt: Doubt, object_size: u64) -> Option<Stride> {
         if self.goes_on(range) {
             self.pieces[2] = ByteRange::new(self.pieces[2].start(), range.end());
             return None;
@@ -58,15 +63,17 @@ impl StrideSearch {
         let found = self.found();
         match found {
             Some(stride) => {
-                // Chance is likelier where all reads are close together.
+                // Of reads that are all close together more are evenly spaced by chance.
                 let places = stride.step.unsigned_abs() / stride.len.max(1);
-                let bits = chance(stride.len, object_size).min(places.checked_ilog2().unwrap_or(0).max(1));
+                let bits = chance(stride.len, object_size);
+                self.close = (self.close + places.checked_ilog2().unwrap_or(0)).min(PROOF);
                 self.bits = (self.bits + bits).min(PROOF);
             }
-            None => self.bits = 0,
+            None => (self.bits, self.close) = (0, 0),
         }
         // In an unsuspicious handle three pieces will do, unless the object has so few that chance does it.
-        found.filter(|_| self.bits >= if doubt <= COLD { 1 } else { PROOF })
+        let proven = self.bits.min(self.close) >= PROOF;
+        found.filter(|_| proven || doubt.is_none() && self.bits >= FEW_PLACES)
     }
 
     /// Forgets the pieces.
@@ -81,11 +88,15 @@ impl StrideSearch {
         let alike = a.len().min(b.len()) >= len - len / 4 && c.len() <= len + len / 4;
         // Pieces that touch or overlap are read in order, not in strides.
         let apart = step.unsigned_abs() > len.max(c.len());
-        (self.known == 3 && alike && apart && distance(b.start(), c.start())? == step).then_some(Stride {
-            start: c.start(),
-            len: len.max(c.len()),
-            step,
-        })
+        // Long pieces are runs: three reads into one it has a window.
+        let short = len <= MAX_PIECE;
+        (self.known == 3 && alike && apart && short && distance(b.start(), c.start())? == step).then_some(
+            Stride {
+                start: c.start(),
+                len: len.max(c.len()),
+                step,
+            },
+        )
     }
 }
 
@@ -95,8 +106,8 @@ pub(crate) struct StrideRun {
     pub(crate) owner: Owner,
     pub(crate) stride: Stride,
     pub(crate) window: Window,
-    /// The handle's reads and their bytes when this run was last read.
-    pub(crate) last_read: (u64, u64),
+    /// When it was last read.
+    pub(crate) last_read: Moment,
     /// Steps seen; as many doublings of what is asked for ahead.
     steps: u32,
     /// Pieces after the newest that were asked for.
@@ -106,24 +117,19 @@ pub(crate) struct StrideRun {
 }
 
 impl StrideRun {
-    pub(crate) fn new(owner: Owner, stride: Stride, window: Window) -> Self {
+    pub(crate) fn new(owner: Owner, stride: Stride, window: Window, now: Moment) -> Self {
         // The first two pieces count as passed.
         let first = stride
             .piece(-2)
             .unwrap_or(ByteRange::at(stride.start, stride.len));
-        let done = if stride.step > 0 {
-            floor(first.start(), BLOCK)
-        } else {
-            ceil(first.end(), BLOCK)
-        };
         Self {
             owner,
             stride,
             window,
-            last_read: (0, 0),
+            last_read: now,
             steps: 1,
             asked: 0,
-            done,
+            done: first_edge(stride.heading(), first),
         }
     }
 
@@ -231,16 +237,23 @@ impl StrideRun {
     pub(crate) fn passed(&mut self) -> Option<ByteRange> {
         // The piece before the newest may still be read; see `follow`.
         let piece = self.stride.piece(-1)?;
-        let (heading, position) = if self.stride.step > 0 {
-            (Heading::Forward, piece.start())
-        } else {
-            (Heading::Backward, piece.end())
+        let position = match self.stride.heading() {
+            Heading::Forward => piece.start(),
+            Heading::Backward => piece.end(),
         };
-        behind(heading, position, &mut self.done)
+        behind(self.stride.heading(), position, &mut self.done)
     }
 }
 
 impl Stride {
+    fn heading(&self) -> Heading {
+        if self.step > 0 {
+            Heading::Forward
+        } else {
+            Heading::Backward
+        }
+    }
+
     /// The piece `n` steps after the newest; `None` before the first byte of the object.
     pub(crate) fn piece(&self, n: i64) -> Option<ByteRange> {
         let start = self.start.checked_add_signed(self.step.checked_mul(n)?)?;

@@ -26,7 +26,7 @@ fn up_to_four_readers_each_get_a_window() {
     ] {
         let each = apart.min(50 * MIB);
         let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 16);
-        sim.run(in_turn(readers(count, apart, each, len)));
+        sim.run(in_turn(&readers(count, apart, each, len)));
         let report = sim.close(&format!("{count} readers {} MiB apart", apart / MIB));
         let served = count * each;
         assert!(report.unasked <= 4 * count, "{report:?}");
@@ -42,7 +42,7 @@ fn up_to_four_readers_each_get_a_window() {
 fn of_five_readers_four_are_served_ahead_and_none_in_vain() {
     for count in [5, 6, 8] {
         let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 16);
-        sim.run(in_turn(readers(count, 100 * MIB, 50 * MIB, 128 * KIB)));
+        sim.run(in_turn(&readers(count, 100 * MIB, 50 * MIB, 128 * KIB)));
         let report = sim.close(&format!("{count} readers"));
         let served = count * 50 * MIB;
         assert!(report.used_ahead >= 190 * MIB, "{report:?}");
@@ -56,7 +56,7 @@ fn of_five_readers_four_are_served_ahead_and_none_in_vain() {
 fn many_readers_with_no_window_cost_nothing() {
     // Twelve are more than are watched.
     let mut sim = Sim::new(ReadAheadConfig::default(), 4 * GIB, 16);
-    sim.run(in_turn(readers(12, 300 * MIB, 20 * MIB, 128 * KIB)));
+    sim.run(in_turn(&readers(12, 300 * MIB, 20 * MIB, 128 * KIB)));
     let report = sim.close("12 readers");
     assert!(report.wasted * 4 <= report.served, "{report:?}");
 }
@@ -68,7 +68,7 @@ fn all_runs_together_stay_below_max() {
         ..ReadAheadConfig::default()
     };
     let mut sim = Sim::new(config, GIB, 1000);
-    let turns = in_turn(readers(4, 100 * MIB, 90 * MIB, 128 * KIB));
+    let turns = in_turn(&readers(4, 100 * MIB, 90 * MIB, 128 * KIB));
     sim.run(turns);
     assert!(sim.peak > 30 * MIB && sim.peak <= 40 * MIB, "{}", sim.peak);
     // Shared evenly.
@@ -80,9 +80,9 @@ fn all_runs_together_stay_below_max() {
 
 #[test]
 fn a_new_reader_takes_the_place_of_an_idle_one() {
-    let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 4);
+    let mut sim = Sim::new(ReadAheadConfig::default(), 4 * GIB, 4);
     for n in 0..20 {
-        let start = n * 50 * MIB;
+        let start = n * 60 * MIB + n * n * 2 * MIB;
         sim.run(in_order(start, start + 10 * MIB, 128 * KIB));
         assert_eq!(sim.patterns.last(), Some(&Pattern::Sequential));
         assert!(sim.ahead.window().count() <= 4);
@@ -98,7 +98,7 @@ fn a_reader_behind_another_asks_for_nothing_twice() {
     let first: Vec<_> = in_order(0, 100 * MIB, 128 * KIB).collect();
     let mut sim = Sim::new(ReadAheadConfig::default(), 100 * MIB, 16);
     sim.run(first[..32].iter().copied());
-    sim.run(in_turn(vec![first[32..].to_vec(), first.clone()]));
+    sim.run(in_turn(&[first[32..].to_vec(), first.clone()]));
     let report = sim.close("one 4 MiB behind the other");
     assert!(report.asked_ahead <= 200 * MIB, "{report:?}");
     assert!(report.starved <= 60, "{report:?}");

@@ -55,6 +55,27 @@ fn uniform_reads_ask_for_nothing() {
 }
 
 #[test]
+fn accidents_at_the_start_are_as_rare_as_two_reads_that_follow_each_other() {
+    // The second read of a handle may follow the first by chance, and that is all a reader in order can show by then.
+    for (size, len, allowed) in [
+        (MIB, 4 * KIB, 30),
+        (2 * MIB, 4 * KIB, 20),
+        (4 * MIB, 64 * KIB, 10),
+        (64 * MIB, 4 * KIB, 5),
+        (64 * MIB, 128 * KIB, 15),
+        (GIB, 128 * KIB, 5),
+    ] {
+        let mut fooled = 0;
+        for seed in 1000..2000 {
+            let mut dice = Dice::new(seed);
+            fooled += u64::from(asked(size, 100, || at(dice.below(size / len) * len, len)) > 0);
+        }
+        println!("{fooled} of 1000 handles fooled: {size} by {len}");
+        assert!(fooled <= allowed, "{fooled} of 1000: {size} by {len}");
+    }
+}
+
+#[test]
 fn favourite_places_ask_for_nothing() {
     // Roughly Zipf: the k-th place is read in proportion to 1/k.
     for (size, len) in [(64 * MIB, 16 * KIB), (GIB, 4 * KIB), (GIB, 64 * KIB)] {
@@ -85,6 +106,22 @@ fn scattered_reads_upwards_ask_for_nothing() {
     }
     // What looks like a stride by chance, once or twice.
     assert!(sim.close("scattered upwards").asked_ahead <= MIB);
+}
+
+#[test]
+fn short_bursts_at_random_places_waste_no_more_than_they_read() {
+    // 1 MiB at a time, as the kernel cuts it: for all that can be known each may be the start of a long run.
+    for delay in [1, 4, 100] {
+        let mut dice = Dice::new(11);
+        let mut sim = Sim::new(ReadAheadConfig::default(), 64 * GIB, delay);
+        for _ in 0..500 {
+            let start = dice.below(64 * GIB / MIB) * MIB;
+            sim.run(in_order(start, start + MIB, 128 * KIB));
+        }
+        let report = sim.close(&format!("bursts of 1 MiB, delay {delay}"));
+        assert!(report.wasted <= report.served, "{report:?}");
+        assert!(report.used_ahead * 2 >= report.served, "{report:?}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Every setting changes behaviour, in the way the crate's page says.
 
-use forebay_readahead::{ByExtension, Plan, ReadAheadConfig};
+use forebay_readahead::{ByExtension, Plan, Read, ReadAhead, ReadAheadConfig};
 
 use crate::sim::*;
 
@@ -12,12 +12,16 @@ fn windows(size: u64, multiplier: f64, max: u64, memory: u64, len: u64) -> Vec<u
         ..ReadAheadConfig::default()
     };
     // Bytes never arrive in time: the reader starves all the time.
-    let mut sim = Sim::new(config, 64 * GIB, 1_000_000);
-    sim.memory = memory;
+    let mut ahead = ReadAhead::new(config, 64 * GIB);
     let mut sizes = Vec::new();
-    for range in in_order(0, 20_000 * len, len).take(20_000) {
-        sim.read(range);
-        sizes.extend(sim.windows());
+    for range in in_order(0, 64 * GIB, len).take(2000) {
+        let spare = memory.saturating_sub(ahead.outstanding());
+        ahead.observe(Read {
+            range,
+            starved: true,
+            spare,
+        });
+        sizes.extend(ahead.window().map(|window| window.size));
         sizes.dedup();
     }
     sizes

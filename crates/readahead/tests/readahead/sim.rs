@@ -226,7 +226,7 @@ pub(crate) fn in_order(start: u64, end: u64, len: u64) -> impl Iterator<Item = B
 }
 
 /// The reads of several readers, one of each in turn.
-pub(crate) fn in_turn(readers: Vec<Vec<ByteRange>>) -> Vec<ByteRange> {
+pub(crate) fn in_turn(readers: &[Vec<ByteRange>]) -> Vec<ByteRange> {
     let longest = readers.iter().map(Vec::len).max().unwrap_or(0);
     (0..longest)
         .flat_map(|n| readers.iter().filter_map(move |reads| reads.get(n).copied()))

@@ -135,7 +135,7 @@ fn a_reader_in_order_does_not_disturb_a_stride() {
     let order: Vec<_> = in_order(0, 50 * MIB, 128 * KIB).collect();
     let strides: Vec<_> = pieces(GIB, 8 * MIB as i64, 256 * KIB, 400).collect();
     let mut sim = Sim::new(ReadAheadConfig::default(), 8 * GIB, 8);
-    sim.run(in_turn(vec![order, strides]));
+    sim.run(in_turn(&[order, strides]));
     let report = sim.close("in order and strided in turn");
     assert!(report.used_ahead >= 148 * MIB, "{report:?}");
     assert!(report.unasked <= 8, "{report:?}");
