@@ -114,6 +114,11 @@ impl Cache {
         self.shared().count(Count::BytesHit, bytes);
     }
 
+    /// A fill was given back by [`CachedObject::store`], and is not tried again.
+    pub fn count_drop(&self) {
+        self.shared().count(Count::Drops, 1);
+    }
+
     /// A read had to wait for the source.
     pub fn count_miss(&self, bytes: u64) {
         self.shared().count(Count::Misses, 1);

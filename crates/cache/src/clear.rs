@@ -1,6 +1,7 @@
 //! Emptying the directory.
 
 use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::FlockOperation;
 
@@ -43,9 +44,12 @@ impl Cache {
             })?;
         }
         let clears = shared.update(|figures| {
+            shared.pending.clears.fetch_add(1, Ordering::AcqRel);
+            let under_way = shared.pending.outstanding.load(Ordering::Acquire);
             *figures = Figures {
                 // Fills of ours that are under way go into new files.
-                total: shared.pending.outstanding.load(std::sync::atomic::Ordering::Acquire),
+                total: under_way,
+                in_flight: under_way,
                 added: figures.added,
                 clears: figures.clears + 1,
                 scanned: 1,

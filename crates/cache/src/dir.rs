@@ -4,18 +4,21 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{self, AtFlags, Mode, OFlags};
+use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::CacheError;
 use crate::name::{Name, shard_dir};
-use crate::sys::{DIR_MODE, FILE_MODE, OPEN, read_at, write_at};
+use crate::sys::{DIR_MODE, FILE_MODE, OPEN, lock_soon, read_at, try_lock, write_at};
 
 /// What the FORMAT file of this version says.
 const FORMAT: &str = "forebay cache 1\n";
 
 /// Longest FORMAT file that is looked at.
 const MAX_FORMAT: usize = 64;
+
+/// Tries for the lock on the FORMAT file.
+const LOCK_TRIES: u32 = 1000;
 
 /// An open cache directory. Everything beneath it is reached from its descriptor, one name at a time, and symlinks are
 /// refused, so that nothing planted in it leads out.
@@ -24,6 +27,8 @@ pub(crate) struct Dir {
     path: PathBuf,
     root: OwnedFd,
     objects: OwnedFd,
+    /// The FORMAT file, locked: who uses the directory has it so.
+    users: OwnedFd,
 }
 
 impl Dir {
@@ -34,13 +39,16 @@ impl Dir {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = fs::open(path, flags, Mode::empty()).map_err(failed("open the directory", path))?;
         check_owner(&root, path)?;
-        check_format(&root, path)?;
+        let users = check_format(&root, path)?;
+        // Only a process that looks whether it is alone is in the way, and only for a moment.
+        let _ = lock_soon(&users, FlockOperation::NonBlockingLockShared, LOCK_TRIES);
         make_dir(&root, "objects").map_err(failed("create", &path.join("objects")))?;
         let objects = open_dir(&root, "objects").map_err(failed("open", &path.join("objects")))?;
         Ok(Self {
             path: path.to_owned(),
             root,
             objects,
+            users,
         })
     }
 
@@ -52,6 +60,14 @@ impl Dir {
     pub(crate) fn file(&self, name: &str) -> Result<OwnedFd, CacheError> {
         fs::openat(&self.root, name, OPEN | OFlags::CREATE, FILE_MODE)
             .map_err(failed("open", &self.path.join(name)))
+    }
+
+    /// Whether no other process has the directory open, as far as can be told.
+    pub(crate) fn is_alone(&self) -> bool {
+        let alone = try_lock(&self.users, FlockOperation::NonBlockingLockExclusive).unwrap_or(false);
+        // Raised or refused, it must be had again.
+        let held = lock_soon(&self.users, FlockOperation::NonBlockingLockShared, LOCK_TRIES);
+        alone && held.unwrap_or(false)
     }
 
     /// The directory of a name's files; [`Errno::NOENT`] if there is none yet.
@@ -202,8 +218,8 @@ fn check_owner(root: &OwnedFd, path: &Path) -> Result<(), CacheError> {
     Ok(())
 }
 
-/// Reads the FORMAT file; writes it into a directory that is empty.
-fn check_format(root: &OwnedFd, path: &Path) -> Result<(), CacheError> {
+/// Reads the FORMAT file; writes it into a directory that is empty. Returns it open.
+fn check_format(root: &OwnedFd, path: &Path) -> Result<OwnedFd, CacheError> {
     let file = path.join("FORMAT");
     for _ in 0..2 {
         match fs::openat(root, "FORMAT", OPEN, Mode::empty()) {
@@ -211,7 +227,7 @@ fn check_format(root: &OwnedFd, path: &Path) -> Result<(), CacheError> {
                 let mut found = [0; MAX_FORMAT];
                 let len = read_at(&fd, &mut found, 0).map_err(failed("read", &file))?;
                 if &found[..len] == FORMAT.as_bytes() {
-                    return Ok(());
+                    return Ok(fd);
                 }
                 let found = String::from_utf8_lossy(&found[..len]);
                 return Err(CacheError::Format {

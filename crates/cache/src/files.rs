@@ -116,7 +116,8 @@ impl MapFile {
         while at < all.end() {
             let some = BlockRange::new(at, (at + TABLE_READ).min(all.end()));
             let found = self.entries(some)?;
-            let present = |(i, entry): (usize, &u64)| crc_in(*entry, at + i as u64, self.head.instance).is_some();
+            let present =
+                |(i, entry): (usize, &u64)| crc_in(*entry, at + i as u64, self.head.instance).is_some();
             match found.iter().enumerate().position(|pair| !present(pair)) {
                 Some(i) => return Ok(at + i as u64),
                 None => at = some.end(),

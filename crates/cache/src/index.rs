@@ -5,14 +5,21 @@ use std::collections::{HashMap, HashSet};
 use crate::name::Name;
 use crate::policy::Policy;
 
+/// Objects that were touched while a scan went on: what it saw of them is out of date.
+#[derive(Debug, Default)]
+struct SinceScan {
+    removed: HashSet<Name>,
+    written: HashSet<Name>,
+}
+
 /// Objects by name. Objects that other processes added since the last scan are missing.
 #[derive(Debug)]
 pub(crate) struct Index {
     policy: Policy<Name>,
     /// When each map was last changed, as far as we know: one changed later was used by another process.
     changed: HashMap<Name, i64>,
-    /// While a scan goes on: what was removed since it began. What it saw of them is out of date.
-    removed: Option<HashSet<Name>>,
+    /// While a scan goes on: what this process did since it began.
+    since_scan: Option<SinceScan>,
 }
 
 impl Index {
@@ -20,7 +27,7 @@ impl Index {
         Self {
             policy: Policy::new(),
             changed: HashMap::new(),
-            removed: None,
+            since_scan: None,
         }
     }
 
@@ -28,21 +35,14 @@ impl Index {
     pub(crate) fn set(&mut self, name: Name, bytes: u64, changed: i64) {
         self.policy.set(name, bytes);
         self.changed.insert(name, changed);
-        if let Some(removed) = &mut self.removed {
-            removed.remove(&name);
-        }
-    }
-
-    /// An object was found by a scan.
-    fn restore(&mut self, name: Name, bytes: u64, changed: i64) {
-        self.policy.restore(name, bytes);
-        self.changed.insert(name, changed);
+        self.will_write(name);
     }
 
     /// An object has another size now.
     pub(crate) fn resize(&mut self, name: Name, bytes: u64) {
         if self.policy.bytes_of(name).is_some() {
             self.policy.set(name, bytes);
+            self.will_write(name);
         }
     }
 
@@ -72,37 +72,58 @@ impl Index {
     pub(crate) fn remove(&mut self, name: Name, evicted: bool) {
         self.policy.remove(name, evicted);
         self.changed.remove(&name);
-        if let Some(removed) = &mut self.removed {
-            removed.insert(name);
+        if let Some(since) = &mut self.since_scan {
+            since.removed.insert(name);
         }
     }
 
-    /// A scan begins.
+    /// An object is about to grow, or did.
+    pub(crate) fn will_write(&mut self, name: Name) {
+        if let Some(since) = &mut self.since_scan {
+            since.removed.remove(&name);
+            since.written.insert(name);
+        }
+    }
+
+    /// A scan begins; returns what is known.
     pub(crate) fn begin_scan(&mut self) -> HashSet<Name> {
-        self.removed = Some(HashSet::new());
+        self.since_scan = Some(SinceScan::default());
         self.policy.keys().collect()
     }
 
-    /// A scan found `objects` (name, bytes, time of change), the oldest first; `known` is what [`Index::begin_scan`] said. Drops
-    /// from them what was removed since, forgets what is gone, and returns how many objects were added since and not found.
-    pub(crate) fn end_scan(&mut self, objects: &mut Vec<(Name, u64, i64)>, known: &HashSet<Name>) -> u64 {
-        let removed = self.removed.take().unwrap_or_default();
-        objects.retain(|(name, _, _)| !removed.contains(name));
-        let found: HashSet<Name> = objects.iter().map(|(name, _, _)| *name).collect();
-        self.retain(|name| found.contains(&name) || !known.contains(&name));
+    /// A scan found `objects` (name, bytes, time of change), the oldest first; `known` is what [`Index::begin_scan`] said. Takes
+    /// over what is news, forgets what is gone, and returns bytes and number of the objects there are.
+    pub(crate) fn end_scan(&mut self, objects: Vec<(Name, u64, i64)>, known: &HashSet<Name>) -> (u64, u64) {
+        let since = self.since_scan.take().unwrap_or_default();
+        let mut found = HashSet::with_capacity(objects.len());
         for (name, bytes, changed) in objects {
-            self.used_elsewhere(*name, *changed);
-            self.restore(*name, *bytes, *changed);
+            if since.removed.contains(&name) {
+                continue;
+            }
+            found.insert(name);
+            if self.policy.bytes_of(name).is_none() {
+                self.policy.restore(name, bytes);
+                self.changed.insert(name, changed);
+            } else if !since.written.contains(&name) {
+                // Its time stays what it was: if others used it, the evictor sees that.
+                self.policy.set(name, bytes);
+            }
         }
-        (self.len() - found.len()) as u64
+        // What this process added stays, though the scan may have missed it.
+        self.retain(|name| found.contains(&name) || !known.contains(&name));
+        (self.bytes(), self.len() as u64)
     }
 
     pub(crate) fn victim(&mut self) -> Option<Name> {
         self.policy.victim()
     }
 
-    pub(crate) fn pass_over(&mut self, name: Name) {
-        self.policy.pass_over(name);
+    pub(crate) fn park(&mut self, name: Name) {
+        self.policy.park(name);
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.policy.resume();
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -103,12 +103,22 @@ pub(crate) fn keep(shared: &Arc<Shared>) {
 impl Shared {
     /// Posts what is pending and does what other processes ask for.
     pub(crate) fn keep_up(&self) {
+        // Who flushes waits for what the keeper has begun.
+        let _one = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
         if self.counts.is_dirty() {
             self.update(|_| ());
         }
         if self.bell.take_forget() {
             self.forget_all();
+            // Whoever cleared it did not know what is under way here.
+            let mut scans = self.room.lock().unwrap_or_else(PoisonError::into_inner);
+            self.scan(&mut scans);
         }
         self.detach_idle();
+        if let Ok(mut scans) = self.room.try_lock()
+            && scans.is_due_again(self.clock.now())
+        {
+            self.scan(&mut scans);
+        }
     }
 }

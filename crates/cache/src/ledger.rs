@@ -1,8 +1,8 @@
 //! The ledger: one small file with the total of the directory and the counters of all processes.
 //!
 //! ```text
-//!  0  magic   8   total      16  entries   24  added   32  clears   40  scanned
-//! 48  counters, 8 bytes each in the order of `Count`          last 4 bytes of 512: CRC32C of the rest
+//!  0  magic   8   total      16  entries   24  added   32  clears   40  scanned   48 in flight
+//! 56  counters, 8 bytes each in the order of `Count`          last 4 bytes of 512: CRC32C of the rest
 //! ```
 //!
 //! It is read, changed and written whole under a lock. Bytes are added **before** they are written to disk, so that a process
@@ -19,7 +19,7 @@ use crate::table::crc32c;
 
 const MAGIC: [u8; 8] = *b"forebayL";
 const LEN: usize = 512;
-const FIXED: usize = 48;
+const FIXED: usize = 56;
 
 /// Others hold the lock for microseconds; after a second its holder is taken for stopped, and the news is kept for later.
 const LOCK_TRIES: u32 = 5_000;
@@ -37,6 +37,8 @@ pub(crate) struct Figures {
     pub(crate) clears: u64,
     /// Whether a scan ever set the total: a new ledger beside old files knows nothing.
     pub(crate) scanned: u64,
+    /// Bytes of the total for writes that are not settled: a scan may miss them.
+    pub(crate) in_flight: u64,
     pub(crate) counts: [u64; COUNTS],
 }
 
@@ -75,7 +77,14 @@ impl Figures {
     fn encode(&self) -> [u8; LEN] {
         let mut bytes = [0; LEN];
         bytes[..8].copy_from_slice(&MAGIC);
-        let fixed = [self.total, self.entries, self.added, self.clears, self.scanned];
+        let fixed = [
+            self.total,
+            self.entries,
+            self.added,
+            self.clears,
+            self.scanned,
+            self.in_flight,
+        ];
         for (i, value) in fixed.iter().chain(&self.counts).enumerate() {
             bytes[8 + 8 * i..16 + 8 * i].copy_from_slice(&value.to_le_bytes());
         }
@@ -85,7 +94,10 @@ impl Figures {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != LEN || bytes[..8] != MAGIC || bytes[LEN - 4..] != crc32c(&bytes[..LEN - 4]).to_le_bytes() {
+        if bytes.len() != LEN
+            || bytes[..8] != MAGIC
+            || bytes[LEN - 4..] != crc32c(&bytes[..LEN - 4]).to_le_bytes()
+        {
             return None;
         }
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
@@ -95,6 +107,7 @@ impl Figures {
             added: word(24),
             clears: word(32),
             scanned: word(40),
+            in_flight: word(48),
             counts: std::array::from_fn(|i| word(FIXED + 8 * i)),
         })
     }
@@ -108,12 +121,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_figures() -> impl Strategy<Value = Figures> {
-        (any::<[u64; 5]>(), prop::collection::vec(any::<u64>(), COUNTS)).prop_map(|(fixed, counts)| Figures {
+        (any::<[u64; 6]>(), prop::collection::vec(any::<u64>(), COUNTS)).prop_map(|(fixed, counts)| Figures {
             total: fixed[0],
             entries: fixed[1],
             added: fixed[2],
             clears: fixed[3],
             scanned: fixed[4],
+            in_flight: fixed[5],
             counts: std::array::from_fn(|i| counts[i]),
         })
     }

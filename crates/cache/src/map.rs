@@ -179,10 +179,7 @@ impl Head {
 
     /// Bytes of the file when its table is whole, and its data if that is inside.
     pub(crate) fn file_len(&self) -> u64 {
-        match self.layout.inside {
-            Some(data) => data + self.id.size,
-            None => self.layout.entry(BlockRange::of_size(self.id.size).end()),
-        }
+        map_len(&self.id).0
     }
 }
 
@@ -263,7 +260,12 @@ fn texts(id: &ObjectId) -> [Arc<str>; 4] {
         Version::Modified(micros) => micros.to_string().into(),
         Version::Unknown => "".into(),
     };
-    [id.origin.url().into(), id.origin.scope().into(), id.key.clone(), version]
+    [
+        id.origin.url().into(),
+        id.origin.scope().into(),
+        id.key.clone(),
+        version,
+    ]
 }
 
 fn lengths_are_bad(lengths: &[usize; 4]) -> bool {
@@ -282,9 +284,22 @@ fn layout(size: u64, strings: usize) -> Layout {
     }
 }
 
+/// Bytes of the map of `id`, and whether its data is inside.
+pub(crate) fn map_len(id: &ObjectId) -> (u64, bool) {
+    let layout = layout(id.size, texts(id).iter().map(|text| text.len()).sum());
+    match layout.inside {
+        Some(data) => (data + id.size, true),
+        None => (layout.entry(BlockRange::of_size(id.size).end()), false),
+    }
+}
+
 /// Over the head without the CRC itself, and the strings; the records between them change.
 fn head_crc(bytes: &[u8]) -> u32 {
-    crc32c_of(&[&bytes[..HEAD - 8], &bytes[HEAD - 4..RECORDS as usize], &bytes[STRINGS..]])
+    crc32c_of(&[
+        &bytes[..HEAD - 8],
+        &bytes[HEAD - 4..RECORDS as usize],
+        &bytes[STRINGS..],
+    ])
 }
 
 #[cfg(test)]

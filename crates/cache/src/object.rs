@@ -5,66 +5,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use forebay_types::{BlockRange, ByteRange, ObjectId};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
 use crate::files::{self, Attached, Files, Found, TABLE_READ};
+use crate::fill::Fill;
 use crate::known::{Known, Stamp, stamp};
 use crate::map::{Record, Value, micros};
 use crate::name::Name;
 use crate::options::Accounting;
 use crate::shared::Shared;
-use crate::stats::Count;
-use crate::sys::sync_data;
 use crate::table::crc_in;
 
 /// How often the use of an object is told to other processes, by the time of its map.
 const TELL_USE_EVERY: Duration = Duration::from_secs(60);
-
-/// Bytes for the disk.
-pub struct Fill {
-    /// Where they begin: at the start of a block.
-    pub at: u64,
-    /// One after the other; they end at the end of a block or of the object.
-    pub chunks: Vec<Bytes>,
-    /// Never refused: its owner goes by [`crate::Cache::backlog`] instead.
-    pub patient: bool,
-    /// Dropped when the fill is settled and its chunks are let go: memory that is accounted for them, for example.
-    pub hold: Box<dyn Send>,
-    /// Told what became of it, on a thread of the cache, before `hold` is dropped.
-    pub done: Box<dyn FnOnce(Stored) + Send>,
-}
-
-impl Fill {
-    /// Its length in bytes.
-    pub(crate) fn len(&self) -> u64 {
-        self.chunks.iter().map(|chunk| chunk.len() as u64).sum()
-    }
-
-    pub(crate) fn range(&self) -> ByteRange {
-        ByteRange::at(self.at, self.len())
-    }
-}
-
-impl fmt::Debug for Fill {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut show = f.debug_struct("Fill");
-        show.field("range", &self.range()).field("patient", &self.patient);
-        show.finish_non_exhaustive()
-    }
-}
-
-/// What became of a fill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stored {
-    /// Its blocks are in the cache.
-    Written,
-    /// They are not, and that is counted.
-    Dropped,
-}
 
 /// Whether a read may wait for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +125,8 @@ impl CachedObject {
 
     /// Whether every block is there. Cheap when that is known already.
     pub fn is_complete(&self) -> bool {
-        self.open().is_some_and(|open| open.known.is_complete(&open.files))
+        self.open()
+            .is_some_and(|open| open.known.is_complete(&open.files))
     }
 
     /// Gives bytes to the disk, in the background.
@@ -189,7 +146,8 @@ impl CachedObject {
         self.since.store(now, Ordering::Relaxed);
         self.superseded.store(false, Ordering::Relaxed);
         if let Some(open) = self.open() {
-            self.shared.note_failure(open.files.map.put(Record::Validated, now));
+            self.shared
+                .note_failure(open.files.map.put(Record::Validated, now));
             self.note_change(&open);
         }
     }
@@ -208,6 +166,7 @@ impl CachedObject {
         let file = shard.open_to_read(&self.name.data(open.known.instance)).ok()?;
         self.shared
             .note_failure(open.files.map.put(Record::HandedOut, 1))?;
+        self.note_change(&open);
         // A seal that went while we did this takes the answer with it.
         open.known.is_sealed().then_some(HandedOut { file, _open: open })
     }
@@ -292,7 +251,8 @@ impl CachedObject {
             open
         };
         if let Some(me) = self.me.upgrade() {
-            self.last_use.store(stamp(self.shared.clock.now()), Ordering::Relaxed);
+            self.last_use
+                .store(stamp(self.shared.clock.now()), Ordering::Relaxed);
             self.shared.open.push(me, self.shared.options.max_open);
         }
         open
@@ -300,13 +260,22 @@ impl CachedObject {
 
     /// The files if they are open.
     pub(crate) fn opened(&self) -> Option<Arc<Open>> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).open.clone()
+        self.state
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .open
+            .clone()
     }
 
     /// Closes the files, once nobody reads them; what is known of the blocks stays.
     pub(crate) fn detach(&self) {
         // Closed after the lock is let go.
-        let _open = self.state.write().unwrap_or_else(PoisonError::into_inner).open.take();
+        let _open = self
+            .state
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .open
+            .take();
     }
 
     /// Closes the files and forgets what is known of them.
@@ -328,7 +297,10 @@ impl CachedObject {
     /// Whether anybody but the list of open objects and the caller, who holds `holders` of them, has it.
     pub(crate) fn is_in_use(&self, holders: usize) -> bool {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let reading = state.open.as_ref().is_some_and(|open| Arc::strong_count(open) > 1);
+        let reading = state
+            .open
+            .as_ref()
+            .is_some_and(|open| Arc::strong_count(open) > 1);
         let listed = usize::from(self.listed.load(Ordering::Acquire));
         reading || self.me.strong_count() > holders + listed
     }
@@ -369,17 +341,23 @@ impl CachedObject {
         self.told.store(millis + 1, Ordering::Relaxed);
     }
 
-    /// Tells other processes, and the own index, that the object is in use.
+    /// Tells other processes, and the own index, that the object is in use. Whoever reads does not wait for a scan that has the index.
     fn tell_use(&self, open: &Open) {
-        let at = |nsec| Timespec { tv_sec: 0, tv_nsec: nsec };
+        let at = |nsec| Timespec {
+            tv_sec: 0,
+            tv_nsec: nsec,
+        };
         let times = Timestamps {
             last_access: at(UTIME_OMIT),
             last_modification: at(UTIME_NOW),
         };
-        if rustix::fs::futimens(&open.files.map.fd, &times).is_ok() {
-            self.note_change(open);
+        let told = rustix::fs::futimens(&open.files.map.fd, &times).and_then(|()| open.files.map_stat());
+        if let Some(mut index) = self.shared.try_index() {
+            if let Ok(stat) = told {
+                index.changed(self.name, crate::sys::changed(&stat));
+            }
+            index.used(self.name);
         }
-        self.shared.index().used(self.name);
     }
 
     /// The map was changed by this process: that is no sign of others.
@@ -416,7 +394,10 @@ impl Open {
     pub(crate) fn absent(&self, blocks: BlockRange) -> Vec<BlockRange> {
         let mut runs = Vec::new();
         self.runs(blocks, &mut runs);
-        runs.into_iter().filter(|(_, present)| !present).map(|(run, _)| run).collect()
+        runs.into_iter()
+            .filter(|(_, present)| !present)
+            .map(|(run, _)| run)
+            .collect()
     }
 
     /// Whether the map on disk says that the file was handed out.
@@ -466,37 +447,5 @@ impl HandedOut {
     pub fn file(&self) -> BorrowedFd<'_> {
         use rustix::fd::AsFd;
         self.file.as_fd()
-    }
-}
-
-/// Counted by name for those who look through the files of an object.
-impl CachedObject {
-    /// Removes the object, whose files turned out not to be as they should.
-    pub(crate) fn is_broken(&self, open: &Arc<Open>) {
-        if let Ok(shard) = self.name.shard_in(&self.shared.dir) {
-            self.shared.remove_broken(&shard, self.name, open.known.instance);
-        }
-        self.forget_files(open);
-    }
-
-    /// A block's checksum did not match: it is missing from now on.
-    pub(crate) fn is_corrupt(&self, open: &Open, block: u64) {
-        if open.known.is_bad(block) {
-            // The seal first, and for good: it must not come back over a block that is filled anew.
-            let unsealed = open.files.map.put(Record::Seal, 0);
-            self.shared
-                .note_failure(unsealed.and_then(|()| sync_data(&open.files.map.fd)));
-        }
-        let one = BlockRange::new(block, block + 1);
-        let cleared = files::clear_entries(&open.files.map.fd, open.files.head(), one);
-        if self.shared.note_failure(cleared).is_some() && self.shared.options.accounting == Accounting::Content {
-            let bytes = one.bytes(self.id.size).len();
-            let mut charged = open.known.charged.lock().unwrap_or_else(PoisonError::into_inner);
-            *charged = charged.saturating_sub(bytes);
-            self.shared.charge(-i64::try_from(bytes).unwrap_or(i64::MAX), 0);
-        }
-        self.note_change(open);
-        self.shared.count(Count::Corrupt, 1);
-        self.shared.said.corrupt(&self.id, block);
     }
 }

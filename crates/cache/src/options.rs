@@ -20,7 +20,7 @@ pub struct CacheOptions {
     pub max_open: usize,
     /// Bytes that may wait for the disk before [`crate::CachedObject::store`] refuses impatient fills.
     pub write_behind: u64,
-    /// Bytes of the file system that must stay free.
+    /// Bytes of the file system that must stay free; 0: it may be filled until it says no.
     pub keep_free: u64,
 }
 

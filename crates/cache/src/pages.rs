@@ -63,7 +63,10 @@ impl Bits {
     /// The first block of `blocks` whose bit is as `set` says, or their end.
     pub(crate) fn first(&self, blocks: BlockRange, set: bool) -> u64 {
         for (word, mask) in words(blocks) {
-            let bits = self.words.peek(word).map_or(0, |word| word.load(Ordering::Acquire));
+            let bits = self
+                .words
+                .peek(word)
+                .map_or(0, |word| word.load(Ordering::Acquire));
             let hit = if set { bits } else { !bits } & mask;
             if hit != 0 {
                 return word as u64 * 64 + u64::from(hit.trailing_zeros());
@@ -149,7 +152,14 @@ mod tests {
         bits.set(BlockRange::new(blocks - 1, blocks), |_| {});
         assert!(bits.is_set(blocks - 1));
         assert!(!bits.is_set(0));
-        assert_eq!(bits.words.pages.iter().filter(|page| page.get().is_some()).count(), 1);
+        assert_eq!(
+            bits.words
+                .pages
+                .iter()
+                .filter(|page| page.get().is_some())
+                .count(),
+            1
+        );
     }
 
     fn range() -> impl Strategy<Value = BlockRange> {

@@ -20,6 +20,9 @@ pub(crate) struct Policy<K> {
     entries: HashMap<K, Entry>,
     small: Queue<K>,
     main: Queue<K>,
+    /// Victims that could not leave. Not in either queue, so that the others have their turn.
+    parked: Vec<K>,
+    parked_bytes: u64,
     ghosts: VecDeque<K>,
     is_ghost: HashSet<K>,
     next_ticket: u64,
@@ -32,6 +35,7 @@ struct Entry {
     place: Place,
     /// Where it stands in its queue: an older place of the same key does not count.
     ticket: u64,
+    parked: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +60,8 @@ impl<K: Copy + Eq + Hash> Policy<K> {
             entries: HashMap::new(),
             small: queue(),
             main: queue(),
+            parked: Vec::new(),
+            parked_bytes: 0,
             ghosts: VecDeque::new(),
             is_ghost: HashSet::new(),
             next_ticket: 0,
@@ -66,12 +72,16 @@ impl<K: Copy + Eq + Hash> Policy<K> {
     pub(crate) fn set(&mut self, key: K, bytes: u64) {
         if let Some(entry) = self.entries.get_mut(&key) {
             let before = std::mem::replace(&mut entry.bytes, bytes);
-            let place = entry.place;
-            let queue = self.queue(place);
-            queue.bytes = queue.bytes - before + bytes;
+            let (place, parked) = (entry.place, entry.parked);
+            let sum = self.bytes_in(place, parked);
+            *sum = *sum - before + bytes;
             return;
         }
-        let place = if self.is_ghost.remove(&key) { Place::Main } else { Place::Small };
+        let place = if self.is_ghost.remove(&key) {
+            Place::Main
+        } else {
+            Place::Small
+        };
         self.enter(key, bytes, place);
     }
 
@@ -96,7 +106,7 @@ impl<K: Copy + Eq + Hash> Policy<K> {
         let Some(entry) = self.entries.remove(&key) else {
             return;
         };
-        self.queue(entry.place).bytes -= entry.bytes;
+        *self.bytes_in(entry.place, entry.parked) -= entry.bytes;
         if evicted && entry.place == Place::Small && self.is_ghost.insert(key) {
             self.ghosts.push_back(key);
         }
@@ -109,7 +119,7 @@ impl<K: Copy + Eq + Hash> Policy<K> {
         self.tidy();
     }
 
-    /// Who leaves next. It stays until it is removed, or passed over.
+    /// Who leaves next. It stays until it is removed, or parked.
     pub(crate) fn victim(&mut self) -> Option<K> {
         loop {
             let from = self.next_queue()?;
@@ -132,11 +142,30 @@ impl<K: Copy + Eq + Hash> Policy<K> {
         }
     }
 
-    /// The victim cannot leave now: it goes to the end of its queue.
-    pub(crate) fn pass_over(&mut self, key: K) {
-        if let Some(entry) = self.entries.get(&key) {
-            let place = entry.place;
-            self.move_to(key, place);
+    /// The victim cannot leave now: it is none until [`Policy::resume`].
+    pub(crate) fn park(&mut self, key: K) {
+        let ticket = self.next_ticket();
+        if let Some(entry) = self.entries.get_mut(&key).filter(|entry| !entry.parked) {
+            entry.parked = true;
+            entry.ticket = ticket;
+            let (place, bytes) = (entry.place, entry.bytes);
+            self.queue(place).bytes -= bytes;
+            self.parked_bytes += bytes;
+            self.parked.push(key);
+        }
+    }
+
+    /// Those that could not leave stand at the ends of their queues again.
+    pub(crate) fn resume(&mut self) {
+        for key in std::mem::take(&mut self.parked) {
+            // One that was removed, and came again, is not parked any more.
+            if let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.parked) {
+                entry.parked = false;
+                let (place, bytes) = (entry.place, entry.bytes);
+                self.parked_bytes -= bytes;
+                self.queue(place).bytes += bytes;
+                self.move_to(key, place);
+            }
         }
     }
 
@@ -146,7 +175,7 @@ impl<K: Copy + Eq + Hash> Policy<K> {
 
     /// All bytes.
     pub(crate) fn bytes(&self) -> u64 {
-        self.small.bytes + self.main.bytes
+        self.small.bytes + self.main.bytes + self.parked_bytes
     }
 
     /// Bytes of a key.
@@ -166,7 +195,9 @@ impl<K: Copy + Eq + Hash> Policy<K> {
             (true, true) => None,
             (false, true) => Some(Place::Small),
             (true, false) => Some(Place::Main),
-            (false, false) if self.small.bytes > self.bytes() / SMALL_SHARE => Some(Place::Small),
+            (false, false) if self.small.bytes > (self.small.bytes + self.main.bytes) / SMALL_SHARE => {
+                Some(Place::Small)
+            }
             (false, false) => Some(Place::Main),
         }
     }
@@ -184,8 +215,7 @@ impl<K: Copy + Eq + Hash> Policy<K> {
     }
 
     fn enter(&mut self, key: K, bytes: u64, place: Place) {
-        self.next_ticket += 1;
-        let ticket = self.next_ticket;
+        let ticket = self.next_ticket();
         let queue = self.queue(place);
         queue.bytes += bytes;
         queue.order.push_back((key, ticket));
@@ -196,13 +226,13 @@ impl<K: Copy + Eq + Hash> Policy<K> {
                 uses: 0,
                 place,
                 ticket,
+                parked: false,
             },
         );
     }
 
     fn move_to(&mut self, key: K, place: Place) {
-        self.next_ticket += 1;
-        let ticket = self.next_ticket;
+        let ticket = self.next_ticket();
         let Some(entry) = self.entries.get_mut(&key) else {
             return;
         };
@@ -213,7 +243,7 @@ impl<K: Copy + Eq + Hash> Policy<K> {
         let queue = self.queue(place);
         queue.bytes += bytes;
         queue.order.push_back((key, ticket));
-        // A key that is passed over again and again leaves old places behind: not more than there are keys.
+        // A key that is moved again and again leaves old places behind: not more than there are keys.
         let keys = self.entries.len();
         let entries = &self.entries;
         for queue in [&mut self.small, &mut self.main] {
@@ -222,6 +252,19 @@ impl<K: Copy + Eq + Hash> Policy<K> {
                     .order
                     .retain(|(key, ticket)| entries.get(key).is_some_and(|entry| entry.ticket == *ticket));
             }
+        }
+    }
+
+    fn next_ticket(&mut self) -> u64 {
+        self.next_ticket += 1;
+        self.next_ticket
+    }
+
+    fn bytes_in(&mut self, place: Place, parked: bool) -> &mut u64 {
+        if parked {
+            &mut self.parked_bytes
+        } else {
+            &mut self.queue(place).bytes
         }
     }
 

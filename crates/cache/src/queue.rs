@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{self, JoinHandle};
 
 use crate::buffer::DirectBuffer;
-use crate::object::{CachedObject, Fill, Stored};
+use crate::fill::{Fill, Stored};
+use crate::object::CachedObject;
+use crate::shared::Shared;
 use crate::stats::Count;
 
 /// Two: one copies and checks while the other waits for the disk. More only wait for each other at one disk.
@@ -25,18 +27,20 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
-    jobs: VecDeque<Job>,
-    /// Bytes that wait or are being written.
+    fills: VecDeque<(Arc<CachedObject>, Fill)>,
+    /// Complete objects. Not held: one that waits to be sealed may leave the cache as well.
+    seals: VecDeque<Weak<CachedObject>>,
+    /// Bytes of fills that wait or are being written.
     bytes: u64,
     working: usize,
+    sealing: bool,
     closed: bool,
     writers: Vec<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
 enum Job {
     Fill(Arc<CachedObject>, Fill),
-    Seal(Arc<CachedObject>),
+    Seal(Weak<CachedObject>),
 }
 
 impl Queue {
@@ -52,32 +56,30 @@ impl Queue {
     /// Takes a fill, or gives it back.
     pub(crate) fn store(&self, object: Arc<CachedObject>, fill: Fill) -> Result<(), Fill> {
         let mut state = self.lock();
-        // One that is larger than the limit is taken when nothing else waits: it must go some time.
+        // One that is larger than the limit is taken when little else waits: it must go some time.
         if !fill.patient && state.bytes >= self.limit {
             return Err(fill);
         }
         if state.closed || !self.start(&mut state, &object) {
             drop(state);
-            settle(&object, fill, Stored::Dropped);
+            settle(&object.shared, fill, Stored::Dropped);
             return Ok(());
         }
         state.bytes += fill.len();
-        state.jobs.push_back(Job::Fill(object, fill));
+        state.fills.push_back((object, fill));
         drop(state);
         self.work.notify_one();
         Ok(())
     }
 
-    /// Has an object sealed after what waits already.
-    pub(crate) fn seal(&self, object: Arc<CachedObject>) {
+    /// Has an object sealed when no fill waits.
+    pub(crate) fn seal(&self, object: &Arc<CachedObject>) {
         let mut state = self.lock();
-        if state.closed || !self.start(&mut state, &object) {
+        if !state.closed && self.start(&mut state, object) {
+            state.seals.push_back(Arc::downgrade(object));
             drop(state);
-            return;
+            self.work.notify_one();
         }
-        state.jobs.push_back(Job::Seal(object));
-        drop(state);
-        self.work.notify_one();
     }
 
     pub(crate) fn backlog(&self) -> u64 {
@@ -87,16 +89,18 @@ impl Queue {
     /// Waits until nothing waits and nobody works.
     pub(crate) fn flush(&self) {
         let mut state = self.lock();
-        while !state.jobs.is_empty() || state.working > 0 {
+        while !state.is_at_rest() {
             state = self.rest.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Writes what waits, then ends the threads. What comes later is dropped.
+    /// Writes the fills that wait, then ends the threads. What comes later is dropped. Objects that wait for their seal go without:
+    /// each is a sync, and who reads them next has them sealed.
     pub(crate) fn close(&self) {
         let writers = {
             let mut state = self.lock();
             state.closed = true;
+            state.seals.clear();
             std::mem::take(&mut state.writers)
         };
         self.work.notify_all();
@@ -130,34 +134,48 @@ impl Queue {
     fn run(&self) {
         let mut buffer = DirectBuffer::default();
         while let Some(job) = self.next() {
-            let bytes = match job {
+            match job {
                 Job::Fill(object, fill) => {
                     let bytes = fill.len();
                     let stored = catch_unwind(AssertUnwindSafe(|| object.write(&fill, &mut buffer)));
-                    settle(&object, fill, stored.unwrap_or(Stored::Dropped));
-                    bytes
+                    let shared = object.shared.clone();
+                    // Who is told that the bytes are there must not find the object in use by us.
+                    drop(object);
+                    settle(&shared, fill, stored.unwrap_or(Stored::Dropped));
+                    self.lock().bytes -= bytes;
                 }
                 Job::Seal(object) => {
-                    // A panic is said by its hook; the object stays without a seal.
-                    let _ = catch_unwind(AssertUnwindSafe(|| object.seal()));
-                    0
+                    if let Some(object) = object.upgrade() {
+                        // A panic is said by its hook; the object stays without a seal.
+                        let _ = catch_unwind(AssertUnwindSafe(|| object.seal()));
+                    }
+                    self.lock().sealing = false;
+                    // The other one may have passed over a seal meanwhile.
+                    self.work.notify_one();
                 }
-            };
+            }
             let mut state = self.lock();
-            state.bytes -= bytes;
             state.working -= 1;
-            if state.jobs.is_empty() && state.working == 0 {
+            if state.is_at_rest() {
                 self.rest.notify_all();
             }
         }
     }
 
+    /// Fills first, and never both threads at seals: a sync takes as long as many writes.
     fn next(&self) -> Option<Job> {
         let mut state = self.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some((object, fill)) = state.fills.pop_front() {
                 state.working += 1;
-                return Some(job);
+                return Some(Job::Fill(object, fill));
+            }
+            if !state.sealing
+                && let Some(object) = state.seals.pop_front()
+            {
+                state.working += 1;
+                state.sealing = true;
+                return Some(Job::Seal(object));
             }
             if state.closed {
                 return None;
@@ -171,11 +189,17 @@ impl Queue {
     }
 }
 
+impl State {
+    fn is_at_rest(&self) -> bool {
+        self.fills.is_empty() && self.seals.is_empty() && self.working == 0
+    }
+}
+
 /// Lets the bytes go, tells their owner, gives the memory back.
-fn settle(object: &Arc<CachedObject>, fill: Fill, stored: Stored) {
+fn settle(shared: &Shared, fill: Fill, stored: Stored) {
     if stored == Stored::Dropped {
-        object.shared.count(Count::Drops, 1);
-        object.shared.count(Count::DroppedBytes, fill.len());
+        shared.count(Count::Drops, 1);
+        shared.count(Count::DroppedBytes, fill.len());
     }
     let Fill {
         chunks, hold, done, ..

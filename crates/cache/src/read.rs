@@ -68,7 +68,11 @@ impl CachedObject {
         }
         let step = self.read_data(open, offset, &mut buf[..good], wait);
         // Bits are cleared, then the epoch is raised, then bytes go. So if it is still the same, the bytes were there.
-        if open.known.epoch() == epoch { step } else { Step::Again }
+        if open.known.epoch() == epoch {
+            step
+        } else {
+            Step::Again
+        }
     }
 
     /// Reads blocks whose checksums this process has not looked at yet, as far as the table has them in one run.
@@ -97,7 +101,9 @@ impl CachedObject {
             return self.check_one(open, range, buf, wait, epoch, crcs[0]);
         }
         // Whole blocks: straight into the caller's buffer.
-        let whole = BlockRange::inside(range, size).end().min(some.start() + crcs.len() as u64);
+        let whole = BlockRange::inside(range, size)
+            .end()
+            .min(some.start() + crcs.len() as u64);
         let whole = BlockRange::new(some.start(), whole);
         let len = whole.bytes(size).len() as usize;
         let read = match self.read_data(open, range.start(), &mut buf[..len], wait) {
@@ -133,7 +139,15 @@ impl CachedObject {
     }
 
     /// Reads part of a block that was not checked yet: the whole block is, and the part copied.
-    fn check_one(&self, open: &Arc<Open>, range: ByteRange, buf: &mut [u8], wait: Wait, epoch: u64, crc: u32) -> Step {
+    fn check_one(
+        &self,
+        open: &Arc<Open>,
+        range: ByteRange,
+        buf: &mut [u8],
+        wait: Wait,
+        epoch: u64,
+        crc: u32,
+    ) -> Step {
         let block = range.start() / BLOCK;
         let one = BlockRange::new(block, block + 1);
         let whole = one.bytes(self.id().size);

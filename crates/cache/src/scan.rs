@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, Stat};
 use crate::dir::{Shard, is_ours};
 use crate::files::{self, Found};
 use crate::name::{FileKind, Name};
+use crate::options::Accounting;
 use crate::shared::Shared;
 use crate::stats::Count;
 use crate::sys::{changed, charged, try_lock};
@@ -21,22 +22,29 @@ const ORPHAN_AGE: Duration = Duration::from_secs(600);
 #[derive(Debug, Default)]
 pub(crate) struct Scans {
     last: Option<(Duration, Duration)>,
+    /// Others wrote meanwhile: the total may be too high.
+    in_doubt: bool,
 }
 
 impl Scans {
-    /// Whether a scan for better knowledge may be made: at most 5 % of the time goes into them, and one a second.
+    /// Whether a scan for better knowledge may be made: one a second, and at most 5 % of the time goes into them.
     pub(crate) fn is_due(&self, now: Duration) -> bool {
-        self.is_due_after(now, Duration::from_secs(1))
+        self.is_due_after(now, Duration::from_secs(1), 20)
     }
 
-    /// Whether a scan without which nothing can be stored may be made.
+    /// Whether a scan without which nothing can be stored may be made: a fifth of the time.
     pub(crate) fn is_due_soon(&self, now: Duration) -> bool {
-        self.is_due_after(now, Duration::from_millis(20))
+        self.is_due_after(now, Duration::from_millis(5), 5)
     }
 
-    fn is_due_after(&self, now: Duration, least: Duration) -> bool {
+    /// Whether a scan that others disturbed should be repeated: after 10 s at the earliest, for 1 % of the time.
+    pub(crate) fn is_due_again(&self, now: Duration) -> bool {
+        self.in_doubt && self.is_due_after(now, Duration::from_secs(10), 100)
+    }
+
+    fn is_due_after(&self, now: Duration, least: Duration, times: u32) -> bool {
         self.last
-            .is_none_or(|(when, took)| now.saturating_sub(when) >= least.max(20 * took))
+            .is_none_or(|(when, took)| now.saturating_sub(when) >= least.max(times * took))
     }
 }
 
@@ -60,9 +68,21 @@ impl Shared {
     /// Scans, sets the total and the index right, and sweeps. The caller holds `room`: nothing leaves meanwhile by our own hand.
     pub(crate) fn scan(&self, scans: &mut Scans) {
         let start = self.clock.now();
-        // What is reserved but not on disk yet may be missed by the scan.
-        let outstanding = self.pending.outstanding.load(Ordering::Acquire);
-        let Some(added) = self.update(|figures| figures.added) else {
+        let alone = self.dir.is_alone();
+        let begun = self.update(|figures| {
+            let here = self.pending.outstanding.load(Ordering::Acquire);
+            if alone {
+                // What processes that were killed had under way is done with.
+                figures.in_flight = here;
+            }
+            let elsewhere = figures.in_flight.saturating_sub(here);
+            (
+                figures.added,
+                self.pending.added.load(Ordering::Acquire),
+                elsewhere,
+            )
+        });
+        let Some((added, added_here, in_flight_elsewhere)) = begun else {
             return;
         };
         let known = self.index().begin_scan();
@@ -78,18 +98,24 @@ impl Shared {
         let Inventory { mut objects, loose } = inventory;
         objects.sort_unstable_by_key(|(_, _, changed)| *changed);
         {
-            // Held to the end: what this process adds or removes is either in the index or posted afterwards.
+            // Held to the end: what this process adds and removes is either in the index, or posted afterwards.
             let mut index = self.index();
-            let unseen = index.end_scan(&mut objects, &known);
-            let total = loose + objects.iter().map(|(_, bytes, _)| bytes).sum::<u64>();
-            let to_come = self.pending.new_entries.load(Ordering::Acquire);
-            self.update(|figures| {
-                // What others wrote meanwhile may or may not be among what was seen: in doubt it is counted twice, never not at all.
-                let meanwhile = figures.added.saturating_sub(added);
-                figures.total = total.saturating_add(meanwhile).saturating_add(outstanding);
-                figures.entries = (objects.len() as u64 + unseen).saturating_add_signed(to_come);
+            let (bytes, entries) = index.end_scan(objects, &known);
+            self.counts.add(Count::Scans, 1);
+            let busy_elsewhere = self.update(|figures| {
+                let here = self.pending.added.load(Ordering::Acquire) - added_here;
+                // What others had under way, or wrote meanwhile, may or may not be among what was seen: in doubt it is
+                // counted twice, never not at all.
+                let elsewhere =
+                    figures.added.saturating_sub(added).saturating_sub(here) + in_flight_elsewhere;
+                let to_come = self.pending.outstanding.load(Ordering::Acquire);
+                figures.total = (bytes + loose).saturating_add(elsewhere).saturating_add(to_come);
+                figures.entries =
+                    entries.saturating_add_signed(self.pending.new_entries.load(Ordering::Acquire));
                 figures.scanned = 1;
+                elsewhere > 0
             });
+            scans.in_doubt = busy_elsewhere.unwrap_or(true);
         }
         let now = self.clock.now();
         scans.last = Some((now, now.saturating_sub(start)));
@@ -142,18 +168,42 @@ impl Shared {
 
     /// Removes a file that nobody owns: old, and locked by nobody.
     fn sweep(&self, dir: &Shard, file: &str, stat: &Stat, inventory: &mut Inventory) {
+        if !is_ours(stat) {
+            // It could be anything: it is neither opened nor removed, and it is not the cache's.
+            return;
+        }
+        if !is_free(dir, file) {
+            // Of an object that is being made: its bytes are reserved.
+            return;
+        }
         let born = Duration::from_nanos(u64::try_from(changed(stat)).unwrap_or(0));
         let old = self.clock.wall().saturating_sub(born) > ORPHAN_AGE;
-        let ours = is_ours(stat);
-        let free = || {
-            let fd = dir.open_to_read(file).ok()?;
-            try_lock(&fd, FlockOperation::NonBlockingLockExclusive).ok().filter(|free| *free)
-        };
-        // What is not ours is not opened: it could be anything.
-        if old && (!ours || free().is_some()) && dir.unlink(file).is_ok() {
+        if old && dir.unlink(file).is_ok() {
             self.count(Count::Swept, 1);
-        } else {
+        } else if self.options.accounting == Accounting::Disk {
             inventory.loose += charged(stat);
         }
     }
+
+    /// Removes the data of a name whose map was damaged: nobody knows any more which file it was. What is locked belongs to an object
+    /// that is in use, or is just being made.
+    pub(crate) fn sweep_data_of(&self, dir: &Shard, name: Name) {
+        for file in dir.list().unwrap_or_default() {
+            let is_data =
+                matches!(Name::parse(name.shard(), &file), Some(FileKind::Data(other, _)) if other == name);
+            if is_data && is_free(dir, &file) && dir.unlink(&file).is_ok() {
+                self.count(Count::Swept, 1);
+            }
+        }
+    }
 }
+
+/// Whether nobody has a file locked.
+fn is_free(dir: &Shard, file: &str) -> bool {
+    dir.open_to_read(file)
+        .and_then(|fd| try_lock(&fd, FlockOperation::NonBlockingLockExclusive))
+        .unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,11 @@ use crate::table::{crc_in, crc32c};
 impl CachedObject {
     /// Has the object sealed if the table has all its blocks.
     pub(crate) fn seal_if_complete(self: &Arc<Self>, open: &Arc<Open>) {
-        if self.wants_seal(open) && open.known.is_complete(&open.files) && !open.known.sealing.swap(true, Ordering::AcqRel) {
-            self.shared.queue.seal(self.clone());
+        if self.wants_seal(open)
+            && open.known.is_complete(&open.files)
+            && !open.known.sealing.swap(true, Ordering::AcqRel)
+        {
+            self.shared.queue.seal(self);
         }
     }
 
@@ -27,7 +30,7 @@ impl CachedObject {
             && let Some(me) = self.me()
             && !open.known.sealing.swap(true, Ordering::AcqRel)
         {
-            self.shared.queue.seal(me);
+            self.shared.queue.seal(&me);
         }
     }
 

@@ -11,8 +11,9 @@ use twox_hash::XxHash3_128;
 
 use crate::cache::{Cache, Cached};
 use crate::error::CacheError;
+use crate::fill::{Fill, Stored};
 use crate::name::Name;
-use crate::object::{Fill, ReadOutcome, Stored, Wait};
+use crate::object::{ReadOutcome, Wait};
 use crate::options::{Accounting, CacheOptions};
 use crate::stats::{CacheStats, Count};
 

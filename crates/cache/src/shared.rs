@@ -1,11 +1,10 @@
 //! What all parts of an open cache share.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use forebay_types::{Clock, ObjectId};
+use forebay_types::Clock;
 use rustix::io::Errno;
 
 use crate::dir::{Dir, Shard};
@@ -15,9 +14,10 @@ use crate::keeper::Bell;
 use crate::known::stamp;
 use crate::ledger::{Figures, Ledger};
 use crate::name::Name;
-use crate::object::CachedObject;
 use crate::options::{Accounting, CacheOptions};
 use crate::queue::Queue;
+use crate::registry::{OpenList, Registry};
+use crate::said::Said;
 use crate::scan::Scans;
 use crate::stats::{Count, Counts};
 
@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) open: OpenList,
     pub(crate) queue: Queue,
     pub(crate) bell: Bell,
+    /// Held by who does the keeper's work.
+    pub(crate) keeping: Mutex<()>,
     /// Held by who makes room, scans, clears: one at a time in this process.
     pub(crate) room: Mutex<Scans>,
     /// `clears` of the ledger when this process looked last.
@@ -52,10 +54,18 @@ pub(crate) struct Shared {
 pub(crate) struct Pending {
     total: AtomicI64,
     entries: AtomicI64,
-    /// Bytes that are reserved in the ledger and perhaps not yet on disk.
+    /// What settled writes take off the ledger's `in_flight`.
+    pub(crate) landed: AtomicU64,
+    /// Bytes that are in the ledger for writes that are not settled. It and the next two rise with the ledger's lock held.
     pub(crate) outstanding: AtomicU64,
-    /// Objects that are posted and perhaps not made yet.
+    /// Objects that are in the ledger and not made yet.
     pub(crate) new_entries: AtomicI64,
+    /// All bytes that this process ever reserved.
+    pub(crate) added: AtomicU64,
+    /// Threads that wait for room: newcomers stand behind them.
+    pub(crate) making_room: AtomicU64,
+    /// How often this process cleared the directory.
+    pub(crate) clears: AtomicU64,
 }
 
 impl Shared {
@@ -72,6 +82,7 @@ impl Shared {
             objects: Registry::default(),
             open: OpenList::default(),
             bell: Bell::default(),
+            keeping: Mutex::new(()),
             room: Mutex::default(),
             clears: AtomicU64::new(0),
             said: Said::default(),
@@ -81,6 +92,10 @@ impl Shared {
 
     pub(crate) fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn try_index(&self) -> Option<MutexGuard<'_, Index>> {
+        self.index.try_lock().ok()
     }
 
     pub(crate) fn count(&self, what: Count, n: u64) {
@@ -98,14 +113,24 @@ impl Shared {
         }
     }
 
+    /// An object takes `now` bytes instead of `before`. In one step with the index, for scans.
+    pub(crate) fn resized(&self, name: Name, before: u64, now: u64) {
+        let mut index = self.index();
+        index.resize(name, now);
+        self.charge(now as i64 - before as i64, 0);
+    }
+
     /// Posts what is pending, changes the figures further, and returns what `change` does; `None` if the ledger cannot be used.
     pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Figures) -> R) -> Option<R> {
         let counts = self.counts.take();
+        // First: what is taken off here has its bytes among the total's.
+        let landed = self.pending.landed.swap(0, Ordering::AcqRel);
         let total = self.pending.total.swap(0, Ordering::AcqRel);
         let entries = self.pending.entries.swap(0, Ordering::AcqRel);
         let result = self.ledger.update(|figures| {
             figures.total = figures.total.saturating_add_signed(total);
             figures.entries = figures.entries.saturating_add_signed(entries);
+            figures.in_flight = figures.in_flight.saturating_sub(landed);
             for (posted, new) in figures.counts.iter_mut().zip(counts) {
                 *posted = posted.saturating_add(new);
             }
@@ -122,6 +147,7 @@ impl Shared {
                 for (what, n) in Count::ALL.into_iter().zip(counts) {
                     self.counts.add(what, n);
                 }
+                self.pending.landed.fetch_add(landed, Ordering::AcqRel);
                 self.charge(total, entries);
                 None
             }
@@ -183,7 +209,9 @@ impl Shared {
         }
         self.count(Count::Corrupt, 1);
         self.said.damaged(name);
+        // What the data took is not known without the map; the next scan sets the total right.
         self.removed(name, taken, shard, false);
+        self.sweep_data_of(shard, name);
     }
 
     /// Removes the object `instance` of a name, whose data is not as it should be.
@@ -191,7 +219,11 @@ impl Shared {
         let Some(Some(taken)) = self.note_failure(files::take_out(shard, name)) else {
             return;
         };
-        if taken.map.as_ref().is_some_and(|map| map.head.instance != instance) {
+        if taken
+            .map
+            .as_ref()
+            .is_some_and(|map| map.head.instance != instance)
+        {
             taken.put_back(shard);
             return;
         }
@@ -206,219 +238,16 @@ impl Shared {
             Accounting::Disk => taken.charged,
             Accounting::Content => taken.map.as_ref().map_or(0, |map| map.content().unwrap_or(0)),
         };
-        taken.remove(shard);
-        let mut index = self.index();
-        index.remove(name, evicted);
-        // In one step with the index, for scans.
-        self.charge(-i64::try_from(bytes).unwrap_or(i64::MAX), -1);
-        bytes
-    }
-
-}
-
-/// The objects that somebody has, by name. One for each version.
-#[derive(Debug, Default)]
-pub(crate) struct Registry {
-    by_name: Mutex<HashMap<Name, Vec<(ObjectId, Weak<CachedObject>)>>>,
-}
-
-impl Registry {
-    /// The object, made if nobody has it.
-    pub(crate) fn object(&self, name: Name, id: &ObjectId, make: impl FnOnce() -> Arc<CachedObject>) -> Arc<CachedObject> {
-        let mut by_name = self.lock();
-        let versions = by_name.entry(name).or_default();
-        if let Some(object) = versions
-            .iter()
-            .find(|(other, _)| other == id)
-            .and_then(|(_, object)| object.upgrade())
         {
-            return object;
+            let mut index = self.index();
+            index.remove(name, evicted);
+            // In one step with the index, for scans.
+            self.charge(-i64::try_from(bytes).unwrap_or(i64::MAX), -1);
         }
-        versions.retain(|(_, object)| object.strong_count() > 0);
-        let object = make();
-        versions.push((id.clone(), Arc::downgrade(&object)));
-        object
-    }
-
-    /// All versions of a name that somebody has.
-    pub(crate) fn versions(&self, name: Name) -> Vec<Arc<CachedObject>> {
-        let by_name = self.lock();
-        let versions = by_name.get(&name).into_iter().flatten();
-        versions.filter_map(|(_, object)| object.upgrade()).collect()
-    }
-
-    pub(crate) fn all(&self) -> Vec<Arc<CachedObject>> {
-        let by_name = self.lock();
-        let objects = by_name.values().flatten();
-        objects.filter_map(|(_, object)| object.upgrade()).collect()
-    }
-
-    /// An object of this name is gone.
-    pub(crate) fn forget(&self, name: Name) {
-        let mut by_name = self.lock();
-        if let Some(versions) = by_name.get_mut(&name) {
-            versions.retain(|(_, object)| object.strong_count() > 0);
-            if versions.is_empty() {
-                by_name.remove(&name);
-            }
-        }
-    }
-
-    /// No `Arc` of an object may be dropped under this lock: its drop takes it again.
-    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Vec<(ObjectId, Weak<CachedObject>)>>> {
-        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The objects that are open, or were not long ago: kept alive, so that an object that is read again and again by others who each
-/// let it go is neither opened nor checked again.
-#[derive(Debug, Default)]
-pub(crate) struct OpenList {
-    objects: Mutex<Vec<Arc<CachedObject>>>,
-}
-
-impl OpenList {
-    /// Adds an object; if there are more than `max`, those that were not used for longest are closed and let go.
-    pub(crate) fn push(&self, object: Arc<CachedObject>, max: usize) {
-        if object.listed.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let surplus = {
-            let mut objects = self.lock();
-            objects.push(object);
-            if objects.len() <= max {
-                return;
-            }
-            // An eighth at once, so that the sort is paid by many.
-            objects.sort_by_key(|object| std::cmp::Reverse(object.last_use.load(Ordering::Relaxed)));
-            objects.split_off((max - max / 8).max(1))
-        };
-        for object in surplus {
-            let_go(&object);
-        }
-    }
-
-    /// Closes an object and lets it go.
-    pub(crate) fn remove(&self, object: &Arc<CachedObject>) {
-        let found = {
-            let mut objects = self.lock();
-            let at = objects.iter().position(|other| Arc::ptr_eq(other, object));
-            at.map(|at| objects.swap_remove(at))
-        };
-        if let Some(object) = found {
-            let_go(&object);
-        }
-    }
-
-    pub(crate) fn all(&self) -> Vec<Arc<CachedObject>> {
-        self.lock().clone()
-    }
-
-    /// Lets all go, without closing those that others have.
-    pub(crate) fn take_all(&self) -> Vec<Arc<CachedObject>> {
-        let objects = std::mem::take(&mut *self.lock());
-        for object in &objects {
-            object.listed.store(false, Ordering::Release);
-        }
-        objects
-    }
-
-    /// Whether any is open.
-    pub(crate) fn any_open(&self) -> bool {
-        self.all().iter().any(|object| object.opened().is_some())
-    }
-
-    /// As for [`Registry`]: no `Arc` may be dropped under it.
-    fn lock(&self) -> MutexGuard<'_, Vec<Arc<CachedObject>>> {
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn let_go(object: &Arc<CachedObject>) {
-    object.listed.store(false, Ordering::Release);
-    object.detach();
-}
-
-/// What was said already: each trouble is worth one line in the log, and a counter for the rest.
-#[derive(Debug, Default)]
-pub(crate) struct Said {
-    said: AtomicU32,
-}
-
-impl Said {
-    fn first(&self, topic: u32) -> bool {
-        self.said.fetch_or(1 << topic, Ordering::Relaxed) >> topic & 1 == 0
-    }
-
-    pub(crate) fn failure(&self, errno: Errno, dir: &Dir) {
-        let full = matches!(errno, Errno::NOSPC | Errno::DQUOT);
-        if self.first(u32::from(full)) {
-            let dir = dir.path().display();
-            if full {
-                tracing::warn!(%dir, "no space left for the cache: what does not fit is read from its source again");
-            } else {
-                tracing::warn!(%dir, %errno, "the cache directory fails: what it cannot give is read from its source");
-            }
-        }
-    }
-
-    pub(crate) fn ledger(&self) {
-        if self.first(2) {
-            tracing::warn!("the cache's ledger cannot be written: nothing is added to the cache until it can be");
-        }
-    }
-
-    pub(crate) fn corrupt(&self, id: &ObjectId, block: u64) {
-        if self.first(3) {
-            tracing::warn!(%id, block, "a cached block is damaged and is fetched again; `cache verify` looks for more");
-        }
-    }
-
-    pub(crate) fn damaged(&self, name: Name) {
-        if self.first(4) {
-            tracing::warn!(?name, "a damaged map was removed from the cache");
-        }
-    }
-
-    pub(crate) fn broken(&self, name: Name) {
-        if self.first(5) {
-            tracing::warn!(?name, "a cached object whose data was cut or lost was removed");
-        }
-    }
-
-    pub(crate) fn refused_direct(&self) {
-        if self.first(6) {
-            tracing::info!("the cache's file system refuses O_DIRECT: writes go through the page cache");
-        }
-    }
-
-    pub(crate) fn refused_nowait(&self) {
-        if self.first(7) {
-            tracing::info!("the cache's file system cannot read only what is in memory: such reads go to worker threads");
-        }
-    }
-
-    pub(crate) fn no_room(&self, bytes: u64) {
-        if self.first(8) {
-            tracing::warn!(bytes, "nothing can leave the cache to make room: the bytes are not kept");
-        }
-    }
-
-    pub(crate) fn malformed(&self, fill: &crate::Fill) {
-        if self.first(9) {
-            tracing::error!(?fill, "a fill is not made of whole blocks of its object: it is dropped");
-        }
-    }
-
-    pub(crate) fn oversized(&self, bytes: u64, max_size: u64) {
-        if self.first(10) {
-            tracing::warn!(bytes, max_size, "larger than the whole cache: not kept");
-        }
-    }
-
-    pub(crate) fn unfit(&self, id: &ObjectId) {
-        if self.first(11) {
-            tracing::warn!(%id, "its names are too long for the cache: not kept");
-        }
+        // Posted before the files are gone: a scan of another process that misses them ends after this, and so does not take
+        // them off twice.
+        self.update(|_| ());
+        taken.remove(shard);
+        bytes
     }
 }

@@ -62,7 +62,10 @@ impl CachedObject {
                 return 0;
             }
         }
-        let freed = self.shared.note_failure(self.take_away(&open, &extents)).unwrap_or(0);
+        let freed = self
+            .shared
+            .note_failure(self.take_away(&open, &extents))
+            .unwrap_or(0);
         // Going down to shared can fail only if the file system forgot how to lock.
         if !try_lock(fd, FlockOperation::NonBlockingLockShared).unwrap_or(false) {
             self.forget_files(&open);
@@ -81,7 +84,8 @@ impl CachedObject {
             found == crate::map::Value::Is(known)
         });
         if !held || !same || !open.files.map.is_linked() {
-            open.known.take_away(BlockRange::of_size(self.id().size), u64::MAX);
+            open.known
+                .take_away(BlockRange::of_size(self.id().size), u64::MAX);
             self.forget_files(open);
         }
     }
@@ -117,9 +121,10 @@ impl CachedObject {
             Accounting::Content => charged.saturating_sub(content),
         };
         let freed = charged.saturating_sub(now);
-        self.shared.charge(now as i64 - *charged as i64, 0);
+        self.shared.resized(self.name, *charged, now);
         *charged = now;
-        self.shared.index().resize(self.name, now);
+        // At once, for scans of other processes.
+        self.shared.update(|_| ());
         Ok(freed)
     }
 }

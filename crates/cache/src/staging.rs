@@ -43,8 +43,12 @@ pub trait Hold: Send {
 pub struct Purpose {
     /// A reader, by a number of his own, is to have them: they stay until [`Staging::consumed`] says that he does.
     pub keeper: Option<u64>,
+    /// He is reading them now: they cannot be reclaimed until [`Staging::relax`].
+    pub urgent: bool,
     /// They go to disk: they stay until that is settled.
     pub lands: bool,
+    /// There is less memory than bytes: who waits for many is given those that are here.
+    pub narrow: bool,
 }
 
 /// What [`Staging::claim`] found and registered.
@@ -122,7 +126,7 @@ impl<H: Hold, E: Clone> Staging<H, E> {
         };
         let mut table = self.lock();
         let wanted = blocks.bytes(table.size);
-        for gap in table.gaps(wanted, purpose.keeper) {
+        for gap in table.gaps(wanted, purpose) {
             for (run, here) in present(BlockRange::touching(gap)) {
                 if here {
                     continue;
@@ -173,12 +177,17 @@ impl<H: Hold, E: Clone> Staging<H, E> {
         self.lock().consume(keeper, range);
     }
 
+    /// The keeper is not reading `range` any more: he would like its bytes again, no more.
+    pub fn relax(&self, keeper: u64, range: ByteRange) {
+        self.lock().relax(keeper, range);
+    }
+
     /// The keeper wants nothing any more.
     pub fn leave(&self, keeper: u64) {
         self.lock().leave(keeper);
     }
 
-    /// Gives up what was fetched and not read, the bytes that are on disk anyway first, until `wanted` bytes are
+    /// Gives up what is kept and not being read, the bytes that are on disk anyway first, until `wanted` bytes are
     /// free.
     pub fn reclaim(&self, wanted: u64) -> Reclaimed {
         self.lock().reclaim(wanted)
@@ -188,6 +197,16 @@ impl<H: Hold, E: Clone> Staging<H, E> {
     /// it then drops its claim.
     pub fn abandon(&self, keeper: u64, id: u64) -> bool {
         self.lock().abandon(keeper, id)
+    }
+
+    /// Bytes of fill `id` that are here, and whether somebody waits for some that are not.
+    pub fn pressure(&self, id: u64) -> (u64, bool) {
+        self.lock().pressure(id)
+    }
+
+    /// Nobody keeps bytes of fill `id` any more: they stand in the way of those that somebody waits for.
+    pub fn clear(&self, id: u64) {
+        self.lock().clear(id);
     }
 
     /// The disk has the bytes of fill `id` below `end`, from the last piece on, or will not have them.

@@ -51,6 +51,8 @@ pub struct CacheStats {
     pub refused_nowait: u64,
     /// Writes and reads of the cache's own files that failed.
     pub io_errors: u64,
+    /// How often the directory was looked through.
+    pub scans: u64,
 }
 
 /// What is counted. The order is that of the ledger file; new ones go to the end.
@@ -74,6 +76,7 @@ pub(crate) enum Count {
     RefusedDirect,
     RefusedNowait,
     IoErrors,
+    Scans,
 }
 
 impl Count {
@@ -97,11 +100,12 @@ impl Count {
         Self::RefusedDirect,
         Self::RefusedNowait,
         Self::IoErrors,
+        Self::Scans,
     ];
 }
 
 /// How many there are.
-pub(crate) const COUNTS: usize = Count::IoErrors as usize + 1;
+pub(crate) const COUNTS: usize = Count::Scans as usize + 1;
 
 /// Counted in this process and not yet in the ledger.
 #[derive(Debug, Default)]
@@ -150,7 +154,11 @@ impl CacheStats {
             entry_count,
             hits,
             misses,
-            hit_rate: if reads == 0 { 0.0 } else { hits as f64 / reads as f64 },
+            hit_rate: if reads == 0 {
+                0.0
+            } else {
+                hits as f64 / reads as f64
+            },
             bytes_hit: at(Count::BytesHit),
             bytes_missed: at(Count::BytesMissed),
             bytes_stored: at(Count::BytesStored),
@@ -167,6 +175,7 @@ impl CacheStats {
             refused_direct: at(Count::RefusedDirect),
             refused_nowait: at(Count::RefusedNowait),
             io_errors: at(Count::IoErrors),
+            scans: at(Count::Scans),
         }
     }
 }

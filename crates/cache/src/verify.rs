@@ -106,11 +106,15 @@ impl Cache {
             if bad > 0 {
                 verified.bad_blocks += bad;
                 verified.bad.push(BadObject {
-                    object: forebay_types::printable(&format!("{}/{}", object.id().origin, object.id().key)).into_owned(),
+                    object: forebay_types::printable(&format!("{}/{}", object.id().origin, object.id().key))
+                        .into_owned(),
                     blocks: bad,
                 });
             }
-        } else if name.shard_in(&shared.dir).is_ok_and(|shard| shard.stat(&name.map()).is_err()) {
+        } else if name
+            .shard_in(&shared.dir)
+            .is_ok_and(|shard| shard.stat(&name.map()).is_err())
+        {
             verified.removed += 1;
         }
         on(verified);
@@ -160,7 +164,10 @@ impl CachedObject {
         let size = self.id().size;
         let mut bad = 0;
         let present = crcs.iter().zip(first..);
-        for run in present.collect::<Vec<_>>().chunk_by(|(a, _), (b, _)| a.is_some() == b.is_some()) {
+        for run in present
+            .collect::<Vec<_>>()
+            .chunk_by(|(a, _), (b, _)| a.is_some() == b.is_some())
+        {
             let (Some(from), Some(to)) = (run.first(), run.last()) else {
                 continue;
             };

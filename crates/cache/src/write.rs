@@ -4,16 +4,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use forebay_types::{BLOCK, BlockRange, ByteRange};
+use forebay_types::{BLOCK, BlockRange, ByteRange, ObjectId};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 
 use crate::buffer::{ALIGN, DIRECT_BUFFER, DirectBuffer};
 use crate::files::{self, Found, Made};
-use crate::map::Head;
-use crate::object::{CachedObject, Fill, Open, Stored};
+use crate::fill::{Fill, Stored};
+use crate::map::{Head, map_len};
+use crate::object::{CachedObject, Open};
 use crate::options::{Accounting, WriteMode};
-use crate::room::Reservation;
+use crate::reservation::Reservation;
 use crate::stats::Count;
 use crate::sys::{open_direct, write_at, write_pieces_at};
 use crate::table::{crc32c, crc32c_of, entry};
@@ -22,8 +23,8 @@ use crate::table::{crc32c, crc32c_of, entry};
 /// writes 0.7 to 1.4.
 const DIRECT_FROM: u64 = 256 * 1024;
 
-/// A map that is no larger than this page is what a new object costs beside its bytes.
-const NEW_OBJECT: u64 = 2 * ALIGN;
+/// A head with the longest strings that the format takes.
+const LARGEST_HEAD: u64 = 5 * ALIGN;
 
 /// Why a fill was not written.
 #[derive(Debug)]
@@ -65,7 +66,9 @@ impl CachedObject {
             Ok(()) => Stored::Written,
             Err(refused) => {
                 match refused {
-                    Refused::Outdated => tracing::debug!(id = %self.id(), "another version has its place: not kept"),
+                    Refused::Outdated => {
+                        tracing::debug!(id = %self.id(), "another version has its place: not kept");
+                    }
                     Refused::NoRoom => self.shared.said.no_room(range.len()),
                     Refused::Unfit => self.shared.said.unfit(self.id()),
                     Refused::Failed(errno) => {
@@ -77,7 +80,12 @@ impl CachedObject {
         }
     }
 
-    fn try_write(self: &Arc<Self>, blocks: BlockRange, fill: &Fill, buffer: &mut DirectBuffer) -> Result<(), Refused> {
+    fn try_write(
+        self: &Arc<Self>,
+        blocks: BlockRange,
+        fill: &Fill,
+        buffer: &mut DirectBuffer,
+    ) -> Result<(), Refused> {
         if self.is_superseded() {
             return Err(Refused::Outdated);
         }
@@ -94,11 +102,13 @@ impl CachedObject {
         let bytes = absent.iter().map(|run| run.bytes(size).len()).sum::<u64>();
         let new = open.is_none();
         let price = match self.shared.options.accounting {
-            // A page more, for the table.
-            Accounting::Disk => bytes.next_multiple_of(ALIGN) + ALIGN + if new { NEW_OBJECT } else { 0 },
+            Accounting::Disk => disk_price(self.id(), bytes, new),
             Accounting::Content => bytes,
         };
-        let mut reservation = self.shared.reserve(price, new, self.name).ok_or(Refused::NoRoom)?;
+        let mut reservation = self
+            .shared
+            .reserve(price, new, self.name)
+            .ok_or(Refused::NoRoom)?;
         let open = self.open_or_create(&mut reservation)?;
         let mut written = 0;
         let result = {
@@ -106,12 +116,14 @@ impl CachedObject {
             // Looked at again: much may have happened while room was made.
             let absent = open.absent(blocks);
             let mut runs = absent.into_iter();
-            runs.try_for_each(|run| {
+            let result = runs.try_for_each(|run| {
                 written += self.write_run(&open, run, fill, buffer)?;
                 Ok(())
-            })
+            });
+            // Before anybody may take the object out: what he measures must be what was posted.
+            self.settle(&open, reservation, written);
+            result
         };
-        self.settle(&open, reservation, written);
         result.map_err(Refused::Failed)?;
         self.touch(&open, blocks.bytes(size));
         self.seal_if_complete(&open);
@@ -156,7 +168,13 @@ impl CachedObject {
     }
 
     /// Writes a run of blocks that are not there; returns the bytes that are new in this process.
-    fn write_run(&self, open: &Open, run: BlockRange, fill: &Fill, buffer: &mut DirectBuffer) -> Result<u64, Errno> {
+    fn write_run(
+        &self,
+        open: &Open,
+        run: BlockRange,
+        fill: &Fill,
+        buffer: &mut DirectBuffer,
+    ) -> Result<u64, Errno> {
         let bytes = run.bytes(self.id().size);
         let mut source = Source::new(fill, bytes.start());
         let direct = self.direct_file(open, bytes.len());
@@ -256,24 +274,29 @@ impl CachedObject {
             return;
         };
         if stat.st_nlink == 0 {
-            // Whoever removed it took it off the budget.
-            return;
+            return reservation.object_is_gone();
         }
-        let charged = {
-            let mut charged = open.known.charged.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = match self.shared.options.accounting {
-                Accounting::Disk => open.files.charged(),
-                Accounting::Content => *charged + written,
-            };
-            reservation.settle(now as i64 - *charged as i64);
-            *charged = now;
-            now
+        let mut charged = open.known.charged.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = match self.shared.options.accounting {
+            Accounting::Disk => open.files.charged(),
+            Accounting::Content => *charged + written,
         };
+        reservation.settle(self.name, *charged, now, crate::sys::changed(&stat));
+        *charged = now;
         self.use_was_told();
-        self.shared
-            .index()
-            .set(self.name, charged, crate::sys::changed(&stat));
     }
+}
+
+/// The most that `bytes` more of an object take on disk: whole pages, one for the table, and the map of a new object.
+fn disk_price(id: &ObjectId, bytes: u64, new: bool) -> u64 {
+    let map = match (new, map_len(id)) {
+        (false, _) => ALIGN,
+        // All in one file.
+        (true, (map, true)) => return map.next_multiple_of(ALIGN),
+        // Head and strings, and the page of the table; what lies between is a hole.
+        (true, (map, false)) => map.next_multiple_of(ALIGN).min(LARGEST_HEAD + ALIGN),
+    };
+    bytes.next_multiple_of(ALIGN) + map
 }
 
 fn write_buffered(open: &Open, bytes: ByteRange, source: &mut Source<'_>) -> Result<Vec<u32>, Errno> {
@@ -287,7 +310,11 @@ fn write_buffered(open: &Open, bytes: ByteRange, source: &mut Source<'_>) -> Res
         source.take(block.len() as usize, &mut pieces);
         crcs.push(crc32c_of(&pieces[before..]));
     }
-    write_pieces_at(open.files.data_fd(), &pieces, open.files.data_start() + bytes.start())?;
+    write_pieces_at(
+        open.files.data_fd(),
+        &pieces,
+        open.files.data_start() + bytes.start(),
+    )?;
     Ok(crcs)
 }
 

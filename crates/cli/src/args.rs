@@ -88,6 +88,9 @@ pub(crate) struct DemoArgs {
     /// Bytes to write and read in all
     #[arg(long, default_value = "512MiB", value_name = "SIZE")]
     pub(crate) size: ByteSize,
+    /// Write a chart (SVG) of how far the reader in order was, and how far ahead was asked for, over time
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -203,7 +206,7 @@ pub(crate) struct BenchReadArgs {
     /// Ranges in flight (max_concurrent_ranges) of ours, connections of the raw client
     #[arg(long, default_value_t = 16)]
     pub(crate) connections: usize,
-    /// Objects of the many-objects case (64 KiB each)
+    /// Objects of the many case, 64 KiB each; the cache of the start case has ten times as many
     #[arg(long, default_value_t = 10_000)]
     pub(crate) objects: usize,
     /// Run other tools that are installed (curl, s5cmd, rclone, aws) beside ours

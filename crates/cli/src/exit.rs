@@ -242,8 +242,9 @@ impl From<ReadError> for CliError {
 impl From<CacheError> for CliError {
     fn from(error: CacheError) -> Self {
         // Each says what to do with the directory; that another will do is common to all.
-        Self::new(error.kind(), printable(&error.to_string()).into_owned())
-            .hint("name another directory with --cache-dir or cache.dir, or read without a cache by --no-cache")
+        Self::new(error.kind(), printable(&error.to_string()).into_owned()).hint(
+            "name another directory with --cache-dir or cache.dir, or read without a cache by --no-cache",
+        )
     }
 }
 

@@ -13,6 +13,7 @@ mod exit;
 mod output;
 mod parallel;
 mod progress;
+mod scratch;
 mod session;
 mod settings;
 mod telemetry;

@@ -14,7 +14,12 @@ pub(crate) fn bytes(output: Output, total: u64, what: &str) -> ProgressBar {
 
 /// A count of bytes whose end nobody knows.
 pub(crate) fn fetched(output: Output, what: &str) -> ProgressBar {
-    bar(output, 0, what, "{msg} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}")
+    bar(
+        output,
+        0,
+        what,
+        "{msg} {binary_bytes}  {binary_bytes_per_sec}  {elapsed}",
+    )
 }
 
 /// A bar of things.

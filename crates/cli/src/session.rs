@@ -49,27 +49,31 @@ impl Session {
         }
     }
 
-    /// How this run reads. A cache that cannot be opened is said once, and the run goes on without it.
-    pub(crate) fn door(&self) -> Door {
-        let reader = self.reader.get_or_init(|| {
-            if !self.settings.cache.enabled {
-                return None;
-            }
-            self.open_cache()
+    /// How this run reads from a source, whether it is `cached` or not. A cache that cannot be opened is said once, and
+    /// the run goes on without it.
+    pub(crate) fn door(&self, cached: bool) -> Door {
+        let open = || {
+            let cache = self.open_cache();
+            cache
                 .map(|cache| self.reader_with(cache))
-                .inspect_err(|error| tracing::warn!("reading without a cache: {}", printable(error.message())))
+                .inspect_err(|error| {
+                    tracing::warn!("reading without a cache: {}", printable(error.message()));
+                })
                 .ok()
-        });
+        };
+        let wanted = cached && self.settings.cache.enabled;
         Door {
             engine: self.engine.clone(),
-            reader: reader.clone(),
+            reader: wanted.then(|| self.reader.get_or_init(open).clone()).flatten(),
         }
     }
 
     /// The reader of a command that is of no use without a cache.
     pub(crate) fn cached_reader(&self) -> Result<Reader> {
         if !self.settings.cache.enabled {
-            return Err(CliError::usage("the cache is off").hint("leave out --no-cache, or set cache.enabled"));
+            return Err(
+                CliError::usage("the cache is off").hint("leave out --no-cache, or set cache.enabled")
+            );
         }
         if let Some(Some(reader)) = self.reader.get() {
             return Ok(reader.clone());
@@ -82,7 +86,10 @@ impl Session {
 
     /// The cache as the settings want it.
     pub(crate) fn open_cache(&self) -> Result<Cache> {
-        Ok(Cache::open(self.settings.cache.options()?, Arc::new(SystemClock::new()))?)
+        Ok(Cache::open(
+            self.settings.cache.options()?,
+            Arc::new(SystemClock::new()),
+        )?)
     }
 
     fn reader_with(&self, cache: Cache) -> Reader {

@@ -210,7 +210,10 @@ impl Settings {
     pub(crate) fn engine_options(&self) -> EngineOptions {
         let usual = EngineOptions::fitting_memory();
         EngineOptions {
-            memory_budget: self.range.memory_budget.map_or(usual.memory_budget, ByteSize::bytes),
+            memory_budget: self
+                .range
+                .memory_budget
+                .map_or(usual.memory_budget, ByteSize::bytes),
             gate: self.gate_options(),
         }
     }

@@ -108,6 +108,17 @@ pub struct Reservation {
 }
 
 impl Reservation {
+    /// Takes `bytes` out of it, rounded up to 4 KiB; `None` if it has not so many.
+    pub fn split(&mut self, bytes: u64) -> Option<Self> {
+        let units = usize::try_from(bytes.div_ceil(UNIT)).ok()?;
+        Some(Self {
+            permit: Some(self.permit.as_mut()?.split(units)?),
+            kept: 0,
+            overdrawn: 0,
+            budget: self.budget.clone(),
+        })
+    }
+
     /// Gives `bytes` back early.
     pub fn release(&mut self, bytes: u64) {
         if self.overdrawn > 0 {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use forebay_types::{ByteRange, Intent};
+use forebay_types::ByteRange;
 
 use crate::error::RangeError;
 use crate::part::Job;
@@ -11,6 +11,7 @@ use crate::read::Opened;
 use crate::state::{PartOut, ReadState, Shared};
 use crate::stats::RangeStats;
 use crate::target::{Known, Target};
+use crate::urgency::Urgency;
 
 /// Parts of one object that share its version, its `max_concurrent_ranges` and its figures. Cheap to clone.
 ///
@@ -60,12 +61,17 @@ impl Fetch {
     ///
     /// # Cancel safety
     /// Dropping the future ends the request and drops `out`.
-    pub async fn part<O: PartOut>(&self, part: ByteRange, intent: Intent, out: O) -> Result<O, RangeError> {
+    pub async fn part<O: PartOut>(
+        &self,
+        part: ByteRange,
+        urgency: impl Into<Urgency>,
+        out: O,
+    ) -> Result<O, RangeError> {
         let job = Job {
             state: self.state.clone(),
             part,
             start: 0,
-            intent,
+            urgency: urgency.into(),
             answer: None,
             turn: None,
         };
@@ -77,6 +83,11 @@ impl FirstPart {
     /// The bytes that its answer has from the start on, as far as they were asked for.
     pub fn range(&self) -> ByteRange {
         self.opened.first_range().unwrap_or_default()
+    }
+
+    /// Whether the server gives the object only as a whole: every other request would bring all of it again.
+    pub fn is_whole(&self) -> bool {
+        self.opened.is_whole()
     }
 
     /// Takes the bytes of `part`, which starts where the answer does, into `out`; what the answer has beyond is left.
@@ -91,7 +102,7 @@ impl FirstPart {
             state: self.opened.state().clone(),
             part,
             start: 0,
-            intent: self.opened.state().target.intent,
+            urgency: self.opened.state().target.intent.into(),
             answer: self.opened.take_first(),
             turn: None,
         };

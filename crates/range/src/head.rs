@@ -124,7 +124,11 @@ impl Retries {
                     retries: self.total,
                 }
             }
-            Failed::Store(source) if Fault::of(&source).kind == ErrorKind::Changed => {
+            // No byte at a place that the version which was begun has: it is another one by now.
+            Failed::Store(source)
+                if Fault::of(&source).kind == ErrorKind::Changed
+                    || (state.begun().is_some() && Fault::of(&source).status == Some(416)) =>
+            {
                 let expected = state
                     .begun()
                     .map_or_else(|| "another version".to_owned(), ToString::to_string);

@@ -30,6 +30,7 @@ mod state;
 mod stats;
 mod stream;
 mod target;
+mod urgency;
 
 pub use budget::{Budget, Reservation};
 pub use cgroup::{Cgroup, CgroupLimit};
@@ -46,3 +47,4 @@ pub use state::PartOut;
 pub use stats::RangeStats;
 pub use stream::RangeStream;
 pub use target::{Known, Target};
+pub use urgency::Urgency;

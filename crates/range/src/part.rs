@@ -9,6 +9,7 @@ use futures::StreamExt;
 use crate::error::RangeError;
 use crate::head::{self, Answer, Failed, Retries};
 use crate::state::{PartOut, ReadState, Turn};
+use crate::urgency::Urgency;
 
 /// A part to be fetched.
 pub(crate) struct Job {
@@ -17,7 +18,7 @@ pub(crate) struct Job {
     /// Where the read starts in the object: offsets handed on count from there.
     pub(crate) start: u64,
     /// Why it is read: decides who goes first where turns are scarce.
-    pub(crate) intent: Intent,
+    pub(crate) urgency: Urgency,
     /// Its answer, if it was asked for already.
     pub(crate) answer: Option<Answer>,
     /// Its turn to ask, if it has it already.
@@ -59,7 +60,7 @@ impl Job {
             None => {
                 let turn = match self.turn.take() {
                     Some(turn) => turn,
-                    None => self.state.turn(self.intent).await,
+                    None => turn(&self.state, &self.urgency).await,
                 };
                 head::send(&self.state, Some((*at..self.part.end()).into()), turn).await?
             }
@@ -87,6 +88,18 @@ impl Job {
             pace.took(len, self.part.end() - *at);
         }
         Ok(())
+    }
+}
+
+/// Waits for a part's turn; who becomes urgent on the way goes to the queue of the urgent.
+async fn turn(state: &ReadState, urgency: &Urgency) -> Turn {
+    let intent = urgency.intent();
+    if intent == Intent::Demand {
+        return state.turn(intent).await;
+    }
+    tokio::select! {
+        turn = state.turn(intent) => turn,
+        () = urgency.raised() => state.turn(Intent::Demand).await,
     }
 }
 

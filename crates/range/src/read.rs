@@ -160,7 +160,7 @@ impl Opened {
                 state: state.clone(),
                 part: piece,
                 start,
-                intent: state.target.intent,
+                urgency: state.target.intent.into(),
                 answer: answer.take(),
                 turn,
             };
@@ -182,6 +182,11 @@ impl Opened {
         self.plan().0.filter(|range| !range.is_empty())
     }
 
+    /// Whether the answer is the whole object although a range was asked for.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.first.as_ref().is_some_and(Answer::is_whole)
+    }
+
     /// Its answer, once.
     pub(crate) fn take_first(&mut self) -> Option<Answer> {
         self.first.take()
@@ -199,7 +204,7 @@ impl Opened {
             state: self.state.clone(),
             part,
             start: part.start(),
-            intent: self.state.target.intent,
+            urgency: self.state.target.intent.into(),
             answer,
             turn: None,
         })

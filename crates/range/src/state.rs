@@ -8,12 +8,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use forebay_types::{ByteRange, Clock, Intent, RangeSpec};
 use object_store::ObjectMeta;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 use crate::budget::{Budget, Reservation};
 use crate::config::{OVERDRAFT, RangeEngineConfig};
 use crate::error::RangeError;
-use crate::gate::{Gate, Permit};
+use crate::gate::{Gate, GateOptions, Permit};
 use crate::hedge::HedgePolicy;
 use crate::stats::{Counters, RangeStats};
 use crate::target::{Known, Target};
@@ -44,8 +44,8 @@ pub(crate) struct ReadState {
     begun: OnceLock<Known>,
     counters: Counters,
     started: Duration,
-    /// `max_concurrent_ranges` of this read.
-    flow: Arc<Semaphore>,
+    /// `max_concurrent_ranges` of this read: a gate that never narrows, for its queues.
+    flow: Gate,
     /// Bytes reserved for this read, and a bell for when they are all given back.
     held: AtomicU64,
     drained: Notify,
@@ -54,7 +54,7 @@ pub(crate) struct ReadState {
 /// Leave to have one request in flight: this read's and the engine's.
 #[derive(Debug)]
 pub(crate) struct Turn {
-    _flow: OwnedSemaphorePermit,
+    _flow: Permit,
     _gate: Permit,
 }
 
@@ -89,20 +89,17 @@ impl Drop for Held {
 impl ReadState {
     /// A read that has sent nothing yet.
     pub(crate) fn new(shared: Arc<Shared>, target: Target) -> Arc<Self> {
-        let most = target
-            .config
-            .max_concurrent_ranges
-            .clamp(1, Semaphore::MAX_PERMITS);
+        let most = target.config.max_concurrent_ranges.max(1);
         let begun = target.known.clone().map(OnceLock::from).unwrap_or_default();
         Arc::new(Self {
             started: shared.clock.now(),
-            shared,
             begun,
             counters: Counters::default(),
-            flow: Arc::new(Semaphore::new(most)),
+            flow: Gate::new(GateOptions { max: most, min: most }, shared.clock.clone()),
             held: AtomicU64::new(0),
             drained: Notify::new(),
             target,
+            shared,
         })
     }
 
@@ -147,12 +144,7 @@ impl ReadState {
 
     /// Waits for leave to send one request.
     pub(crate) async fn turn(&self, intent: Intent) -> Turn {
-        let flow = self
-            .flow
-            .clone()
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
+        let flow = self.flow.enter(intent).await;
         let gate = self.shared.gate.enter(intent).await;
         Turn {
             _flow: flow,
@@ -163,7 +155,7 @@ impl ReadState {
     /// Whether one more request would take nothing from the others: neither this read nor the engine sends as many as
     /// it may. A read that does is bound by bandwidth, and asking twice for the same bytes would only slow it.
     pub(crate) fn has_room(&self) -> bool {
-        self.flow.available_permits() > 0 && self.shared.gate.has_room()
+        self.flow.has_room() && self.shared.gate.has_room()
     }
 
     /// Memory for the first bytes of `part`: for all of it (as far as the whole budget goes) as soon as there is room;

@@ -23,12 +23,13 @@
 //!   growth fits in spare memory. With a `multiplier` of 1.0 or less it never grows, whatever `size` and `max` are.
 //! - So `multiplier` says how fast a window gets from its first size to `size`: from 1 MiB to 32 MiB in five steps
 //!   with 2.0, in three with 4.0. It does not change how large it gets, except 1.0 or less.
-//! - A declared run ([`ReadAhead::declare`]) starts at `size`.
+//! - A declared run ([`ReadAhead::declare`]) has all of `max` at once: that it will be read is known, not guessed. It asks
+//!   even if `enabled` is false.
 //! - Refused memory and bytes evicted unread halve a window, down to the first one, a declared one to `unit`. It grows
 //!   again once it was used up without another refusal.
 //! - `size` and `max` bound windows, the caller's memory bounds plans: none asks for more than [`Read::spare`]. All
 //!   that a handle has ahead stays below the larger of `size` and `max`; its runs share that evenly.
-//! - `size` 0, or `enabled` false: nothing is asked for ahead.
+//! - `size` 0, or `enabled` false: nothing is guessed, so nothing is asked for ahead but what was declared.
 //!
 //! A window is refilled when less than half of it is ahead. Large ones end on multiples of `unit`, so that a refill is
 //! one or more whole requests of the source.

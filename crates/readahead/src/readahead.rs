@@ -66,8 +66,8 @@ impl ReadAhead {
         }
     }
 
-    /// `range` is going to be read whole and in order: its run is in order from the first byte, its window starts at
-    /// `size`, and nothing past the range is asked for. Nothing is asked for before the first read either.
+    /// `range` is going to be read whole and in order: its run is in order from the first byte, its window has all
+    /// of `max`, and nothing past the range is asked for. Nothing is asked for before the first read either.
     pub fn declare(&mut self, range: ByteRange) {
         let range = range.clamp_to(self.object_size);
         if range.is_empty() {

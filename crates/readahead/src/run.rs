@@ -94,6 +94,11 @@ impl Run {
         }
     }
 
+    /// Whether its reader said that it reads in order, and still does.
+    pub(crate) fn is_declared(&self) -> bool {
+        self.declared
+    }
+
     /// A run whose reader promised to read `range` in order.
     pub(crate) fn declared(owner: Owner, range: ByteRange, window: Window, now: Moment) -> Self {
         let mut run = Self::new(owner, ByteRange::at(range.start(), 0), range.end(), now);
@@ -169,8 +174,9 @@ impl Run {
         self.longest = self.longest.max(range.len());
         self.bytes = self.bytes.saturating_add(range.len());
         if range.end() > self.limit {
-            // Further than was declared.
+            // Further than was declared: from here on it is a guess.
             self.limit = object_size;
+            self.declared = false;
         }
         !new
     }

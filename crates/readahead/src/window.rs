@@ -25,11 +25,12 @@ impl Window {
         }
     }
 
-    /// The window of a reader who said that it reads in order. Halved to one request of the source at least.
+    /// The window of a reader who said that it reads in order: nothing has to be found out, memory alone bounds it. Halved
+    /// to one request of the source at least.
     pub(crate) fn declared(config: &ReadAheadConfig) -> Self {
         Self {
-            size: config.size,
-            floor: config.unit.max(FIRST_WINDOW).min(config.size),
+            size: config.cap(),
+            floor: config.unit.max(FIRST_WINDOW).min(config.cap()),
             settle: 0,
         }
     }
@@ -113,7 +114,7 @@ mod tests {
     fn a_declared_window_shrinks_to_one_request() {
         let config = ReadAheadConfig::default();
         let mut window = Window::declared(&config);
-        assert_eq!(window.size(), 32 * MIB);
+        assert_eq!(window.size(), 512 * MIB);
         while window.halve() {}
         assert_eq!(window.size(), 8 * MIB);
     }

@@ -5,18 +5,22 @@ use std::collections::VecDeque;
 use forebay_readahead::{Plan, Read, ReadAhead, ReadAheadConfig, Report};
 use forebay_types::{BlockRange, ByteRange, Intent};
 
-use crate::blocks::{Blocks, Task};
+use crate::begin::Task;
+use crate::blocks::Blocks;
 
 /// Bytes that a handle asked for on demand and keeps in memory for its next reads: they often want the rest of the same
 /// block.
 const RECENT: u64 = 1024 * 1024;
 
+/// Ended requests are forgotten once there are so many.
+const FORGET_AT: usize = 64;
+
 /// One handle's read-ahead and what it keeps in memory.
 #[derive(Debug)]
 pub(crate) struct Ahead {
     policy: ReadAhead,
-    /// Asked for ahead, and neither read nor given up.
-    tasks: VecDeque<Task>,
+    /// What this handle asked for, whether it is here by now or not.
+    tasks: Vec<Task>,
     /// Asked for on demand, newest last.
     recent: VecDeque<ByteRange>,
     recent_bytes: u64,
@@ -26,7 +30,7 @@ impl Ahead {
     pub(crate) fn new(config: ReadAheadConfig, size: u64) -> Self {
         Self {
             policy: ReadAhead::new(config, size),
-            tasks: VecDeque::new(),
+            tasks: Vec::new(),
             recent: VecDeque::new(),
             recent_bytes: 0,
         }
@@ -55,17 +59,10 @@ impl Ahead {
         }
         for range in plan.done {
             blocks.consumed(range);
-            while self
-                .tasks
-                .front()
-                .is_some_and(|task| task.range.end() <= range.end())
-            {
-                self.tasks.pop_front();
-            }
         }
         for range in plan.ahead {
             let begun = blocks.begin(range, Intent::Ahead);
-            self.tasks.extend(begun.tasks);
+            self.adopt(begun.tasks);
             if let Some(refused) = begun.refused {
                 self.policy
                     .refused(ByteRange::new(refused.max(range.start()), range.end()));
@@ -75,12 +72,26 @@ impl Ahead {
         plan.beyond
     }
 
-    /// The bytes of a read that was not here stay until those of others took their place.
+    /// Requests that end with the handle, unless somebody else wants their bytes.
+    pub(crate) fn adopt(&mut self, tasks: Vec<Task>) {
+        if self.tasks.len() > FORGET_AT {
+            self.tasks.retain(|task| !task.is_done());
+        }
+        self.tasks.extend(tasks);
+    }
+
+    /// The bytes of a read that was not here stay until those of later reads took their place.
     pub(crate) fn remember(&mut self, blocks: &Blocks, range: ByteRange) {
-        let range = BlockRange::touching(range).bytes(blocks.object.size());
+        let mut range = BlockRange::touching(range).bytes(blocks.object.size());
+        blocks.relax(range);
+        if range.len() > RECENT {
+            let (before, last) = range.split_at(range.len() - RECENT);
+            blocks.consumed(before);
+            range = last;
+        }
         self.recent.push_back(range);
         self.recent_bytes += range.len();
-        while self.recent_bytes > RECENT && self.recent.len() > 1 {
+        while self.recent_bytes > RECENT {
             let Some(oldest) = self.recent.pop_front() else {
                 break;
             };
@@ -102,6 +113,7 @@ impl Ahead {
             }
             !inside
         });
+        blocks.consumed(range);
     }
 
     /// Ends everything that nobody else waits for.

@@ -1,24 +1,26 @@
 //! The one door for demand and read-ahead: what is on its way, else the disk cache, else the range engine, then fill.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
-use forebay_cache::{Claimed, Purpose, ReadOutcome, Wait, Waited};
-use forebay_range::{Fetch, FirstPart, RangeEngineConfig, RangeError, parts};
-use forebay_types::{BLOCK, BlockRange, ByteRange, Intent};
+use forebay_cache::{ReadOutcome, Wait, Waited};
+use forebay_range::{Fetch, RangeEngineConfig};
+use forebay_types::{BLOCK, BlockRange, ByteRange};
 use tokio::runtime::Handle as Runtime;
-use tokio::task::JoinHandle;
 
+use crate::begin::{Task, Want};
 use crate::buffers::BUFFER;
 use crate::error::ReadError;
-use crate::object::{Memory, Object};
+use crate::object::Object;
 use crate::reader::Shared;
-use crate::stage::Stage;
+
+/// How often a read looks again when what it waited for went away. Each time somebody else gave up or evicted it.
+const EXCUSES: u32 = 8;
 
 /// Smallest piece for which memory is taken above the budget, so that every reader moves on whatever the others hold:
 /// with 64 handles 64 MiB.
-const OVERDRAFT: u64 = 1024 * 1024;
+pub(crate) const OVERDRAFT: u64 = 1024 * 1024;
 
 /// The blocks of one object, as one handle gets at them.
 #[derive(Clone, Debug)]
@@ -28,18 +30,12 @@ pub(crate) struct Blocks {
     /// Whose requests: this handle's.
     pub(crate) fetch: Fetch,
     /// How absent runs are cut: in whole blocks.
-    cut: Arc<RangeEngineConfig>,
+    pub(crate) cut: Arc<RangeEngineConfig>,
+    /// Whether this handle has memory above the budget.
+    pub(crate) overdrawn: Arc<AtomicBool>,
     /// The name under which this handle keeps bytes in memory.
     pub(crate) keeper: u64,
-    pub(crate) runtime: Runtime,
-}
-
-/// A part that this handle fetches.
-#[derive(Debug)]
-pub(crate) struct Task {
-    pub(crate) range: ByteRange,
-    id: u64,
-    work: JoinHandle<Result<(), Arc<RangeError>>>,
+    runtime: Runtime,
 }
 
 /// Parts that a read waits for. Dropped before they are let be, it ends those that nobody else waits for.
@@ -47,14 +43,6 @@ pub(crate) struct Task {
 pub(crate) struct Awaited {
     blocks: Blocks,
     tasks: Vec<Task>,
-}
-
-/// What was begun.
-#[derive(Debug, Default)]
-pub(crate) struct Begun {
-    pub(crate) tasks: Vec<Task>,
-    /// From here on memory was refused.
-    pub(crate) refused: Option<u64>,
 }
 
 /// What is here of a range without waiting.
@@ -85,8 +73,14 @@ impl Blocks {
             object,
             fetch,
             cut: Arc::new(cut),
+            overdrawn: Arc::default(),
             runtime: Runtime::current(),
         }
+    }
+
+    /// Where tasks run: in the caller's runtime, if he is in one, since that of the open may be gone.
+    pub(crate) fn runtime(&self) -> Runtime {
+        Runtime::try_current().unwrap_or_else(|_| self.runtime.clone())
     }
 
     /// Bytes of one request.
@@ -134,129 +128,9 @@ impl Blocks {
         Here::All
     }
 
-    /// Fetches what of `range` is neither here nor coming nor on disk. Demand gets memory for its first piece in any
-    /// case; read-ahead only what is free.
-    pub(crate) fn begin(&self, range: ByteRange, intent: Intent) -> Begun {
-        self.begin_with(range, intent, None, false)
-    }
-
-    /// As [`Self::begin`], with an answer that is on its way already.
-    pub(crate) fn begin_with(
-        &self,
-        range: ByteRange,
-        intent: Intent,
-        mut first: Option<FirstPart>,
-        distrust_disk: bool,
-    ) -> Begun {
-        let blocks = BlockRange::touching(range.clamp_to(self.object.size()));
-        if blocks.is_empty() {
-            return Begun::default();
-        }
-        let Claimed { claims, refused } = self.claim(blocks, intent, first.as_ref(), distrust_disk);
-        let tasks = claims
-            .into_iter()
-            .map(|claim| {
-                let (range, id) = (claim.range(), claim.id());
-                let first = first.take_if(|first| brings(first, range));
-                let skip = first
-                    .as_ref()
-                    .map_or(0, |first| range.start() - first.range().start());
-                let claim = Arc::new(claim);
-                let disk = self
-                    .object
-                    .cached
-                    .clone()
-                    .zip(self.shared.cache.clone())
-                    .map(|(o, c)| (c, o));
-                let stage = Stage::new(claim.clone(), disk, intent == Intent::Warm, skip);
-                let fetch = self.fetch.clone();
-                let work = async move {
-                    let outcome = match first {
-                        Some(first) => {
-                            let part = ByteRange::new(first.range().start(), range.end());
-                            first.run(part, stage).await
-                        }
-                        None => fetch.part(range, intent, stage).await,
-                    };
-                    // The stage lands what is left when it is dropped, before the claim closes.
-                    match outcome.map(drop) {
-                        Ok(()) => {
-                            claim.complete();
-                            Ok(())
-                        }
-                        Err(error) => {
-                            let error = Arc::new(error);
-                            claim.fail(error.clone());
-                            Err(error)
-                        }
-                    }
-                };
-                let work = self.runtime.spawn(work);
-                Task { range, id, work }
-            })
-            .collect();
-        Begun { tasks, refused }
-    }
-
-    fn claim(
-        &self,
-        blocks: BlockRange,
-        intent: Intent,
-        first: Option<&FirstPart>,
-        distrust_disk: bool,
-    ) -> Claimed<Memory, Arc<RangeError>> {
-        let budget = self.shared.engine.budget();
-        let purpose = Purpose {
-            keeper: (intent != Intent::Warm).then_some(self.keeper),
-            lands: self.object.cached.is_some(),
-        };
-        let present = |blocks: BlockRange| match &self.object.cached {
-            Some(cached) if !distrust_disk => cached.presence(blocks),
-            _ => vec![(blocks, false)],
-        };
-        // Demand without memory goes on in small pieces.
-        let tight = intent == Intent::Demand && budget.free() < self.unit().min(blocks.len() * BLOCK);
-        if tight {
-            self.shared.objects.reclaim(blocks.len() * BLOCK);
-        }
-        let tight = tight && budget.free() < self.unit().min(blocks.len() * BLOCK);
-        let cut = |run: ByteRange| {
-            let config = if tight {
-                RangeEngineConfig {
-                    chunk_size: OVERDRAFT,
-                    min_split_size: 0,
-                    ..(*self.cut).clone()
-                }
-            } else {
-                (*self.cut).clone()
-            };
-            // What is on its way already is a part of its own, as far as it is whole blocks.
-            let head = first.map_or(0, |first| {
-                let coming = BlockRange::inside(first.range(), self.object.size()).bytes(self.object.size());
-                let head = ByteRange::new(run.start(), coming.end().min(run.end()));
-                if brings(first, head) { head.len() } else { 0 }
-            });
-            let (head, rest) = run.split_at(head);
-            let head = Some(head).filter(|head| !head.is_empty());
-            head.into_iter().chain(parts(rest, &config))
-        };
-        let mut granted = false;
-        let reserve = |bytes: u64| {
-            let must = intent == Intent::Demand && !granted;
-            granted = true;
-            let spare = if intent == Intent::Demand {
-                0
-            } else {
-                budget.total() / 8
-            };
-            if budget.free() >= bytes.saturating_add(spare)
-                && let Some(reservation) = budget.try_reserve(bytes)
-            {
-                return Some(Memory(reservation));
-            }
-            must.then(|| Memory(budget.overdraw(bytes)))
-        };
-        self.object.staging.claim(blocks, purpose, present, cut, reserve)
+    /// This handle is done reading `range` for now.
+    pub(crate) fn relax(&self, range: ByteRange) {
+        self.object.staging.relax(self.keeper, range);
     }
 
     /// This handle has the bytes of `range`, or no longer wants them.
@@ -264,26 +138,20 @@ impl Blocks {
         self.object.staging.consumed(self.keeper, range);
     }
 
-    /// Ends the requests of `task` unless somebody waits for it.
-    pub(crate) fn abandon(&self, task: &Task) {
-        if self.object.staging.abandon(self.keeper, task.id) {
-            task.work.abort();
-        }
-    }
-
     /// The bytes at `at`, as many as there are up to `end`, at least one; waits for them, best until all up to `enough`
-    /// are here. `begun` is told what had to be asked for.
+    /// are here. `awaited` is told what had to be asked for.
     ///
     /// # Cancel safety
-    /// Dropping the future gives up the wait; what was begun goes on.
+    /// Dropping the future gives up the wait; `awaited` ends what was begun.
     pub(crate) async fn next(
         &self,
         at: u64,
         end: u64,
         enough: u64,
-        begun: &mut impl FnMut(Task),
+        awaited: &mut Awaited,
     ) -> Result<Vec<Bytes>, ReadError> {
-        let mut excuses = 3;
+        let mut excuses = EXCUSES;
+        let mut want = Want::demand(ByteRange::new(at, end));
         loop {
             let staged = self.object.staging.take(at, end);
             if !staged.is_empty() {
@@ -292,21 +160,34 @@ impl Blocks {
             if let Some(bytes) = self.from_disk(at, end).await? {
                 return Ok(vec![bytes]);
             }
-            // A map that says one thing and a file that says another must not keep us here.
-            let started = self.begin_with(ByteRange::new(at, end), Intent::Demand, None, excuses == 0);
-            let mine = started
-                .tasks
-                .iter()
-                .any(|task| task.range.start() <= at && at < task.range.end());
-            started.tasks.into_iter().for_each(&mut *begun);
+            let mine = awaited.brings(at);
+            let begun = self.begin_with(&mut want);
+            let refused = begun.refused == Some(at) && begun.tasks.is_empty();
+            begun.tasks.into_iter().for_each(|task| awaited.add(task));
+            if refused {
+                want.memory = Some(self.memory(OVERDRAFT).await);
+                continue;
+            }
             match self.object.staging.wait(at, enough.max(at + 1)).await {
                 Waited::Bytes(bytes) => return Ok(bytes.into_iter().scan(end - at, limit).collect()),
-                Waited::Gone => {}
+                // Landed, or given up by whoever fetched it.
+                Waited::Gone if awaited.delivered(at) => {
+                    // It came and went: others needed the memory. It costs nobody anything to try again.
+                    awaited.forget(at);
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                Waited::Gone if excuses > 0 => {}
+                Waited::Gone => {
+                    return Err(ReadError::Task("the requests ended before their time".to_owned()));
+                }
                 // Of somebody else's request: ours may go better, and if it does not we have our own error.
-                Waited::Failed(_) if !mine && excuses > 0 => {}
+                Waited::Failed(_) if !mine && !awaited.brings(at) && excuses > 0 => {}
                 Waited::Failed(error) => return Err(ReadError::Range(error)),
             }
-            excuses = u32::saturating_sub(excuses, 1);
+            excuses -= 1;
+            // A map that says one thing and a file that says another must not keep us here.
+            want.distrust_disk = excuses <= EXCUSES / 2;
         }
     }
 
@@ -330,7 +211,7 @@ impl Blocks {
                     (buffer, done)
                 };
                 let (filled, done) = self
-                    .runtime
+                    .runtime()
                     .spawn_blocking(work)
                     .await
                     .map_err(|e| ReadError::Task(e.to_string()))?;
@@ -339,18 +220,6 @@ impl Blocks {
             }
         };
         Ok((done > 0).then(|| buffer.into_bytes(done)))
-    }
-}
-
-impl Task {
-    /// Waits for its end.
-    pub(crate) async fn done(self) -> Result<(), ReadError> {
-        match self.work.await {
-            Ok(outcome) => outcome.map_err(ReadError::Range),
-            // Whoever ended it had a reason, and somebody else may go on.
-            Err(error) if error.is_cancelled() => Ok(()),
-            Err(error) => Err(ReadError::Task(error.to_string())),
-        }
     }
 }
 
@@ -366,9 +235,28 @@ impl Awaited {
         self.tasks.push(task);
     }
 
-    /// The read has its bytes: what is left of the parts is for later reads.
-    pub(crate) fn let_be(&mut self) {
-        self.tasks.clear();
+    /// Whether one of them was to bring the byte at `at`.
+    fn brings(&self, at: u64) -> bool {
+        self.tasks
+            .iter()
+            .any(|task| task.range.start() <= at && at < task.range.end())
+    }
+
+    /// Whether the byte at `at` was brought by one of them.
+    fn delivered(&self, at: u64) -> bool {
+        let brought = |task: &Task| task.range.start() <= at && at < task.range.end() && task.has_delivered();
+        self.tasks.iter().any(brought)
+    }
+
+    /// What brought the byte at `at` is history.
+    fn forget(&mut self, at: u64) {
+        self.tasks
+            .retain(|task| !(task.range.start() <= at && at < task.range.end() && task.has_delivered()));
+    }
+
+    /// The read has its bytes: what is left of the parts is for later reads of the handle.
+    pub(crate) fn let_be(&mut self) -> Vec<Task> {
+        std::mem::take(&mut self.tasks)
     }
 }
 
@@ -378,12 +266,6 @@ impl Drop for Awaited {
             self.blocks.abandon(task);
         }
     }
-}
-
-/// Whether an answer has all of `part` and not much before it.
-fn brings(first: &FirstPart, part: ByteRange) -> bool {
-    let coming = first.range();
-    coming.start() <= part.start() && part.end() <= coming.end() && part.start() - coming.start() <= OVERDRAFT
 }
 
 /// Cuts chunks off once there are `left` bytes.

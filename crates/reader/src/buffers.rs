@@ -27,20 +27,12 @@ impl Buffers {
     /// A buffer with `len` bytes of any content.
     pub(crate) fn take(&self, len: usize) -> Buffer {
         let len = len.min(BUFFER);
-        let free = self.lock().pop();
-        let bytes = match free {
-            Some(bytes) => bytes,
-            // Small reads by the thousand must not pin a megabyte each.
-            None if len < BUFFER / 4 => vec![0; len],
-            None => vec![0; BUFFER],
+        // Small reads by the thousand must not pin a megabyte each.
+        let bytes = if len < BUFFER / 4 {
+            vec![0; len]
+        } else {
+            self.lock().pop().unwrap_or_else(|| vec![0; BUFFER])
         };
-        if bytes.len() < len {
-            return Buffer {
-                bytes: vec![0; BUFFER],
-                used: len,
-                home: self.clone(),
-            };
-        }
         Buffer {
             bytes,
             used: len,

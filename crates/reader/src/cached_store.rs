@@ -107,6 +107,10 @@ impl CachedStore {
     /// What is known of an object, if it may be used without asking.
     fn fresh(&self, location: &Path) -> Option<Facts> {
         let facts = self.facts().get(location).cloned()?;
+        let shared = &self.reader.shared;
+        if shared.is_doubted(&(self.source.origin.clone(), location.as_ref().into())) {
+            return None;
+        }
         let age = self.reader.engine().clock().now().saturating_sub(facts.at);
         match self.reader.shared.options.freshness {
             Freshness::Always => None,

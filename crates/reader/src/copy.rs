@@ -52,9 +52,7 @@ impl Handle {
         let mut awaited = Awaited::new(blocks);
         let mut at = part.start();
         while at < part.end() {
-            let chunks = blocks
-                .next(at, part.end(), at + 1, &mut |task| awaited.add(task))
-                .await?;
+            let chunks = blocks.next(at, part.end(), at + 1, &mut awaited).await?;
             for chunk in chunks {
                 sink.write_at(at - start, &chunk)
                     .map_err(|e| ReadError::Sink(Arc::new(e)))?;
@@ -62,7 +60,7 @@ impl Handle {
                 at += chunk.len() as u64;
             }
         }
-        awaited.let_be();
+        inner.ahead().adopt(awaited.let_be());
         Ok(())
     }
 }

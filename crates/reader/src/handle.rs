@@ -42,6 +42,14 @@ enum Next {
     Begun(tokio::task::JoinHandle<Option<Handle>>),
 }
 
+impl Next {
+    fn end(self) {
+        if let Self::Begun(task) = self {
+            task.abort();
+        }
+    }
+}
+
 impl Handle {
     pub(crate) fn new(blocks: Blocks) -> Self {
         let config = blocks.shared.read_ahead(&blocks.object.id.key, blocks.unit());
@@ -84,7 +92,8 @@ impl Handle {
     /// Says what the reader will want after the end of this object: read-ahead goes on there.
     pub fn followed_by(&self, reader: &crate::Reader, target: Target) {
         let named = Next::Named(Box::new((reader.clone(), target)));
-        *self.inner.next.lock().unwrap_or_else(PoisonError::into_inner) = named;
+        let mut next = self.inner.next.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *next, named).end();
     }
 
     /// Copies the bytes from `offset` on into `buf`, if all of them (as far as the object goes) are here: in memory or in
@@ -200,7 +209,6 @@ impl Handle {
         // Demand first: it goes before read-ahead in every queue.
         let begun = inner.blocks.begin(range, Intent::Demand);
         begun.tasks.into_iter().for_each(|task| pieces.awaited.add(task));
-        inner.ahead().remember(&inner.blocks, range);
         inner.served(range, false);
         pieces
     }
@@ -220,16 +228,21 @@ impl Pieces<'_> {
             return Ok(None);
         }
         let (at, end) = (self.at, self.range.end());
-        let (inner, awaited) = (self.inner, &mut self.awaited);
-        let bytes = inner
-            .blocks
-            .next(at, end, end, &mut |task| awaited.add(task))
-            .await?;
+        let bytes = self.inner.blocks.next(at, end, end, &mut self.awaited).await?;
         self.at += bytes.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        // What the caller has need not stay while he waits for the rest.
+        self.inner.blocks.relax(ByteRange::new(self.range.start(), self.at));
         if self.at >= end {
-            self.awaited.let_be();
+            self.inner.ahead().adopt(self.awaited.let_be());
         }
         Ok(Some(bytes))
+    }
+}
+
+impl Drop for Pieces<'_> {
+    /// The reader has its bytes, or does not want them any more.
+    fn drop(&mut self) {
+        self.inner.ahead().remember(&self.inner.blocks, self.range);
     }
 }
 
@@ -278,7 +291,7 @@ impl Inner {
                 // Nobody waits: if it fails, whoever opens it will hear why.
                 reader.open(target, options).await.ok()
             };
-            *next = Next::Begun(self.blocks.runtime.spawn(work));
+            *next = Next::Begun(self.blocks.runtime().spawn(work));
         }
     }
 }
@@ -286,15 +299,17 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         let report = self.ahead().close(&self.blocks);
-        let mut closed = self
-            .blocks
-            .shared
-            .closed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        add(&mut closed, &report);
-        if let Next::Begun(task) = &*self.next.lock().unwrap_or_else(PoisonError::into_inner) {
-            task.abort();
-        }
+        add(
+            &mut self
+                .blocks
+                .shared
+                .closed
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+            &report,
+        );
+        // Its own statement: the handle that goes with it takes the lock above.
+        let next = std::mem::take(&mut *self.next.lock().unwrap_or_else(PoisonError::into_inner));
+        next.end();
     }
 }

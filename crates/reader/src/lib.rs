@@ -13,6 +13,7 @@
 //! read-ahead.
 
 mod ahead;
+mod begin;
 mod blocks;
 mod buffers;
 mod cached_store;

@@ -1,23 +1,63 @@
 //! One version of one object, as all its handles share it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use forebay_cache::{Cache, CachedObject, Hold, Staging};
-use forebay_range::{RangeError, Reservation};
-use forebay_types::{ByteRange, ObjectId, Version};
+use forebay_range::{RangeError, Reservation, Urgency};
+use forebay_types::{ByteRange, ObjectId, Origin, Version};
 
 use crate::handle::Inner;
 
 /// Memory of the engine's budget, held for staged bytes.
 #[derive(Debug)]
-pub(crate) struct Memory(pub(crate) Reservation);
+pub(crate) struct Memory {
+    pub(crate) reservation: Reservation,
+    /// Of a fill that is longer than its memory: held until the fill ends, while bytes come and go.
+    pub(crate) whole: bool,
+    /// The handle's leave to be above the budget, if this memory is.
+    pub(crate) _overdraft: Option<Overdraft>,
+}
+
+impl Memory {
+    pub(crate) fn new(reservation: Reservation) -> Self {
+        Self {
+            reservation,
+            whole: false,
+            _overdraft: None,
+        }
+    }
+}
 
 impl Hold for Memory {
     fn release(&mut self, bytes: u64) {
-        self.0.release(bytes);
+        if !self.whole {
+            self.reservation.release(bytes);
+        }
     }
 }
+
+/// Leave to have one piece of memory above the budget. One per handle.
+#[derive(Debug)]
+pub(crate) struct Overdraft(Arc<AtomicBool>);
+
+impl Overdraft {
+    /// The leave, unless it is in use.
+    pub(crate) fn take(flag: &Arc<AtomicBool>) -> Option<Self> {
+        let free = flag.compare_exchange(false, true, Relaxed, Relaxed).is_ok();
+        free.then(|| Self(flag.clone()))
+    }
+}
+
+impl Drop for Overdraft {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
+    }
+}
+
+/// An object in all its versions.
+pub(crate) type Name = (Origin, Arc<str>);
 
 /// The bytes of an object that are on their way.
 pub(crate) type OnTheirWay = Staging<Memory, Arc<RangeError>>;
@@ -29,13 +69,60 @@ pub(crate) struct Object {
     /// Where it is kept; `None` if it is not.
     pub(crate) cached: Option<Arc<CachedObject>>,
     pub(crate) staging: OnTheirWay,
+    /// Its server gives it only as a whole: one request for all that is missing.
+    pub(crate) single_stream: AtomicBool,
     /// Who has it open.
     handles: Mutex<Vec<Weak<Inner>>>,
+    /// Parts that are not through yet, by where they start.
+    queued: Mutex<BTreeMap<u64, (u64, Urgency)>>,
+}
+
+/// A part in the list of those that are not through; leaves it when dropped.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    object: Arc<Object>,
+    start: u64,
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.object.queued().remove(&self.start);
+    }
 }
 
 impl Object {
     pub(crate) fn size(&self) -> u64 {
         self.id.size
+    }
+
+    /// Whose versions it is one of.
+    pub(crate) fn name(&self) -> Name {
+        (self.id.origin.clone(), self.id.key.clone())
+    }
+
+    fn queued(&self) -> MutexGuard<'_, BTreeMap<u64, (u64, Urgency)>> {
+        self.queued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A part is on its way to its turn.
+    pub(crate) fn queue(self: &Arc<Self>, range: ByteRange, urgency: &Urgency) -> Queued {
+        self.queued()
+            .insert(range.start(), (range.end(), urgency.clone()));
+        Queued {
+            object: self.clone(),
+            start: range.start(),
+        }
+    }
+
+    /// A reader waits for `range`: the parts that bring it go first, whoever asked for them.
+    pub(crate) fn hurry(&self, range: ByteRange) {
+        for (end, urgency) in self.queued().range(..range.end()).rev().map(|(_, part)| part) {
+            // Parts do not overlap: those further down end further down.
+            if *end <= range.start() {
+                return;
+            }
+            urgency.raise();
+        }
     }
 
     /// One more has it open.
@@ -90,8 +177,10 @@ impl Objects {
         let object = Arc::new(Object {
             cached: cache.map(|cache| cache.object(&key.0)),
             staging: Staging::new(key.0.size),
+            single_stream: AtomicBool::new(false),
             id: key.0.clone(),
             handles: Mutex::default(),
+            queued: Mutex::default(),
         });
         open.insert(key, Arc::downgrade(&object));
         object

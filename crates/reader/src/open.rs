@@ -7,6 +7,7 @@ use forebay_range::{FirstPart, Known, RangeEngineConfig, Target};
 use forebay_types::{BLOCK, BlockRange, ByteRange, ByteSize, Clock, RangeSpec};
 use object_store::{Attributes, ObjectMeta};
 
+use crate::begin::Want;
 use crate::blocks::Blocks;
 use crate::error::ReadError;
 use crate::handle::Handle;
@@ -107,7 +108,8 @@ impl Reader {
             version: cached.id.version.clone(),
         };
         let freshness = freshness.unwrap_or(shared.options.freshness);
-        if is_fresh(freshness, &cached, shared.engine.clock()) {
+        let name = (cached.id.origin.clone(), cached.id.key.clone());
+        if is_fresh(freshness, &cached, shared.engine.clock()) && !shared.is_doubted(&name) {
             return self.known(target, config, spec, known);
         }
         self.confirm(target, config, spec, known).await
@@ -128,7 +130,9 @@ impl Reader {
             Some(opened) => self.opened(opened, config, spec),
             None => {
                 if let Some(cache) = shared.cache.as_ref().filter(|_| target.cached) {
-                    cache.object(&target.object_id(&known)).validated();
+                    let id = target.object_id(&known);
+                    shared.trust(&(id.origin.clone(), id.key.clone()));
+                    cache.object(&id).validated();
                 }
                 self.known(target, config, spec, known)
             }
@@ -185,6 +189,7 @@ impl Reader {
         let range = resolve(&target, spec, known.size)?;
         let cache = self.shared.cache.as_ref().filter(|_| target.cached);
         let object = self.shared.objects.get(target.object_id(&known), cache);
+        self.shared.trust(&object.name());
         if let Some(cached) = &object.cached {
             cached.validated();
         }
@@ -238,11 +243,11 @@ impl Found {
     pub(crate) fn into_handle_and_range(self) -> (Handle, ByteRange) {
         let handle = Handle::new(self.blocks);
         if let Some(first) = self.first {
-            let range = first.range();
             let blocks = &handle.inner.blocks;
-            let intent = blocks.fetch.target().intent;
-            blocks.begin_with(range, intent, Some(first), false);
-            handle.inner.ahead().remember(blocks, range);
+            let mut want = Want::new(first.range(), blocks.fetch.target().intent);
+            want.first = Some(first);
+            let begun = blocks.begin_with(&mut want);
+            handle.inner.ahead().adopt(begun.tasks);
         }
         (handle, self.range)
     }

@@ -1,5 +1,6 @@
 //! What all reads of a process share.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +9,7 @@ use forebay_range::RangeEngine;
 use forebay_readahead::{ReadAheadConfig, Report};
 
 use crate::buffers::Buffers;
-use crate::object::Objects;
+use crate::object::{Name, Objects};
 use crate::options::ReaderOptions;
 use crate::stats::{ReaderStats, Reads};
 
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) buffers: Buffers,
     pub(crate) reads: Reads,
     pub(crate) keepers: AtomicU64,
+    /// Objects whose cached version a server has contradicted: the next open asks, whatever freshness says.
+    doubted: Mutex<HashSet<Name>>,
     pub(crate) closed: Mutex<Report>,
 }
 
@@ -43,6 +46,7 @@ impl Reader {
                 buffers: Buffers::default(),
                 reads: Reads::default(),
                 keepers: AtomicU64::new(0),
+                doubted: Mutex::default(),
                 closed: Mutex::default(),
             }),
         }
@@ -89,6 +93,29 @@ impl Reader {
 }
 
 impl Shared {
+    /// The server said that an object changed or went away.
+    pub(crate) fn doubt(&self, name: Name) {
+        self.doubted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name);
+    }
+
+    pub(crate) fn is_doubted(&self, name: &Name) -> bool {
+        self.doubted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(name)
+    }
+
+    /// The server told which version is the present one.
+    pub(crate) fn trust(&self, name: &Name) {
+        self.doubted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
+    }
+
     /// How a handle on `key` runs ahead, when one request brings `unit` bytes.
     pub(crate) fn read_ahead(&self, key: &str, unit: u64) -> ReadAheadConfig {
         let base = ReadAheadConfig {

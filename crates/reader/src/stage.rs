@@ -19,6 +19,9 @@ const PIECE: u64 = 1024 * 1024;
 /// Bytes that may wait for the disk before a patient source waits too.
 const PATIENCE: u64 = 32 * 1024 * 1024;
 
+/// Between two looks whether there is room.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// Takes the chunks of a part.
 pub(crate) struct Stage {
     claim: Arc<Claim<Memory, Arc<RangeError>>>,
@@ -26,6 +29,8 @@ pub(crate) struct Stage {
     arrived: u64,
     /// Bytes that come before the first block and are not wanted.
     skip: u64,
+    /// How much of it may be in memory.
+    most: u64,
 }
 
 /// What is still to be given to the disk.
@@ -35,6 +40,8 @@ struct Disk {
     chunks: VecDeque<Bytes>,
     /// Below this the disk was given everything.
     given: u64,
+    /// How much is given at a time.
+    piece: u64,
     /// Nobody waits for these bytes: the source waits for the disk.
     patient: bool,
 }
@@ -55,10 +62,21 @@ impl Stage {
                 object,
                 chunks: VecDeque::new(),
                 given: start,
+                piece: PIECE,
                 patient,
             }),
             arrived: start,
             skip,
+            most: u64::MAX,
+        }
+    }
+
+    /// A part that is longer than its memory: the source waits while so many bytes of it are in memory.
+    pub(crate) fn no_further_ahead_than(&mut self, bytes: u64) {
+        self.most = bytes.max(BLOCK);
+        if let Some(disk) = &mut self.disk {
+            // A piece must fit, or nothing would ever land.
+            disk.piece = PIECE.min(self.most / 2).max(BLOCK);
         }
     }
 
@@ -86,6 +104,7 @@ impl Stage {
         self.claim.landing(end);
         // Refused: the disk is slower than the source. The bytes are served, and not kept.
         if disk.object.store(fill).is_err() {
+            disk.cache.count_drop();
             self.claim.staging().settled(self.claim.id(), end, false);
         }
     }
@@ -114,11 +133,25 @@ impl Disk {
 
 impl PartOut for Stage {
     async fn room(&mut self) {
-        let Some(disk) = self.disk.as_ref().filter(|disk| disk.patient) else {
-            return;
-        };
-        while disk.cache.backlog() >= PATIENCE {
-            tokio::time::sleep(Duration::from_millis(2)).await;
+        if let Some(disk) = self.disk.as_ref().filter(|disk| disk.patient) {
+            while disk.cache.backlog() >= PATIENCE {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        while self.most < u64::MAX {
+            let (staging, id) = (self.claim.staging(), self.claim.id());
+            let (here, waited) = staging.pressure(id);
+            if here < self.most {
+                return;
+            }
+            if waited {
+                // The reader is further on than what is kept for him.
+                staging.clear(id);
+                if staging.pressure(id).0 < self.most {
+                    return;
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
         }
     }
 
@@ -133,7 +166,8 @@ impl PartOut for Stage {
         self.claim.arrived(bytes.clone());
         if let Some(disk) = &mut self.disk {
             disk.chunks.push_back(bytes);
-            self.land(PIECE);
+            let piece = disk.piece;
+            self.land(piece);
         }
         Ok(())
     }

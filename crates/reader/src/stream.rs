@@ -83,17 +83,14 @@ impl Handle {
             if !here {
                 let begun = inner.blocks.begin(step, Intent::Demand);
                 begun.tasks.into_iter().for_each(|task| awaited.add(task));
-                inner.ahead().remember(&inner.blocks, step);
             }
             inner.served(step, here);
         }
-
         let (at, end) = (step.start(), step.end());
-        let bytes = inner
-            .blocks
-            .next(at, end, at + 1, &mut |task| awaited.add(task))
-            .await?;
-        awaited.let_be();
+        let bytes = inner.blocks.next(at, end, at + 1, &mut awaited).await?;
+        inner.ahead().adopt(awaited.let_be());
+        let got = bytes.iter().map(|chunk| chunk.len() as u64).sum();
+        inner.blocks.relax(ByteRange::at(at, got));
         Ok(bytes)
     }
 }

@@ -1,10 +1,12 @@
 //! An object into the cache, for nobody in particular.
 
+use forebay_cache::Waited;
 use forebay_range::Target;
-use forebay_types::{BlockRange, ByteRange, Intent, RangeSpec};
+use forebay_types::{BLOCK, BlockRange, ByteRange, Intent, RangeSpec};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
+use crate::begin::Want;
 use crate::error::ReadError;
 use crate::handle::Handle;
 use crate::reader::Reader;
@@ -79,20 +81,45 @@ impl Reader {
 }
 
 impl Handle {
+    /// Brings one part, or waits until those who do have done so.
     async fn warm_part(self, part: ByteRange) -> Result<(), ReadError> {
         let blocks = &self.inner.blocks;
-        let mut at = part.start();
-        loop {
-            let begun = blocks.begin(ByteRange::new(at, part.end()), Intent::Warm);
+        let budget = blocks.shared.engine.budget();
+        let size = blocks.object.size();
+        let whole_blocks = |bytes: u64| bytes.max(BLOCK) / BLOCK * BLOCK;
+        let mut rest = part;
+        while !rest.is_empty() {
+            // In pieces that leave room for others, however small the budget is.
+            let piece = rest.split_at(whole_blocks(budget.total() / 4)).0;
+            let mut want = Want::new(piece, Intent::Warm);
+            want.memory = Some(blocks.memory(piece.len()).await);
+            let begun = blocks.begin_with(&mut want);
+            drop(want);
+            let refused = begun.refused.is_some();
             for task in begun.tasks {
                 task.done().await?;
             }
-            let Some(refused) = begun.refused else {
-                return Ok(());
-            };
-            // Others have the memory: when some comes back, so do we.
-            at = refused;
-            drop(blocks.shared.engine.budget().reserve(part.end() - at).await);
+            if refused {
+                continue;
+            }
+            // What others bring: each byte until it is here, or they give up.
+            let mut at = piece.start();
+            while at < piece.end() {
+                at = match blocks.object.staging.wait(at, piece.end()).await {
+                    Waited::Bytes(chunks) => at + chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>(),
+                    // On disk, or dropped on the way there; or given up, and then it is ours.
+                    Waited::Gone | Waited::Failed(_) => {
+                        let block = BlockRange::touching(ByteRange::at(at, 1));
+                        let tasks = blocks.begin(block.bytes(size), Intent::Warm).tasks;
+                        for task in tasks {
+                            task.done().await?;
+                        }
+                        block.bytes(size).end()
+                    }
+                };
+            }
+            rest = rest.skip(piece.len());
         }
+        Ok(())
     }
 }

@@ -7,16 +7,23 @@ fn any_id() -> impl Strategy<Value = ObjectId> {
         ".{0,40}".prop_map(|tag| Version::ETag(tag.into())),
         any::<i64>().prop_map(Version::Modified),
     ];
-    (".{0,60}", ".{0,20}", ".{0,200}", version, 0u64..1 << 45).prop_map(|(url, scope, key, version, size)| ObjectId {
-        origin: Origin::new(url, scope),
-        key: key.into(),
-        version,
-        size,
+    (".{0,60}", ".{0,20}", ".{0,200}", version, 0u64..1 << 45).prop_map(|(url, scope, key, version, size)| {
+        ObjectId {
+            origin: Origin::new(url, scope),
+            key: key.into(),
+            version,
+            size,
+        }
     })
 }
 
 fn head(id: ObjectId) -> Head {
-    Head::new(id, 0xABCD_EF01_2345_6789, Duration::from_micros(1_700_000_000_000_000)).unwrap()
+    Head::new(
+        id,
+        0xABCD_EF01_2345_6789,
+        Duration::from_micros(1_700_000_000_000_000),
+    )
+    .unwrap()
 }
 
 proptest! {
@@ -72,7 +79,10 @@ fn any_object(size: u64) -> ObjectId {
 fn a_head_that_ends_early_says_how_much_it_needs() {
     let bytes = head(any_object(1)).encode();
     assert_eq!(Head::decode(&bytes[..10]), Err(BadHead::Short(STRINGS)));
-    assert_eq!(Head::decode(&bytes[..bytes.len() - 1]), Err(BadHead::Short(bytes.len())));
+    assert_eq!(
+        Head::decode(&bytes[..bytes.len() - 1]),
+        Err(BadHead::Short(bytes.len()))
+    );
 }
 
 #[test]

@@ -44,8 +44,16 @@ fn what_was_used_again_stays_longer() {
     let table: [(&str, &[&str], &[&str]); 5] = [
         ("first in, first out", &[], &["a", "b", "c"]),
         ("one use is another queue", &["a"], &["b", "c", "a"]),
-        ("uses in the small queue count once", &["a", "a", "a", "b"], &["c", "a", "b"]),
-        ("all used: first in, first out again", &["c", "b", "a"], &["a", "b", "c"]),
+        (
+            "uses in the small queue count once",
+            &["a", "a", "a", "b"],
+            &["c", "a", "b"],
+        ),
+        (
+            "all used: first in, first out again",
+            &["c", "b", "a"],
+            &["a", "b", "c"],
+        ),
         ("an unknown key changes nothing", &["x"], &["a", "b", "c"]),
     ];
     for (claim, uses, expected) in table {
@@ -86,7 +94,9 @@ fn a_scan_does_not_push_out_what_is_used() {
     for key in 1000..11_000 {
         cache.read(key);
     }
-    let kept = (0..50).filter(|key| cache.policy.bytes_of(*key).is_some()).count();
+    let kept = (0..50)
+        .filter(|key| cache.policy.bytes_of(*key).is_some())
+        .count();
     assert_eq!(kept, 50);
 }
 
@@ -98,20 +108,33 @@ fn who_comes_again_soon_is_no_newcomer() {
     assert_eq!(policy.victim(), Some("a"));
     policy.remove("a", true);
     policy.set("a", 20);
-    assert_eq!(policy.victim(), Some("old"), "a is in the main queue now, behind the old one");
+    assert_eq!(
+        policy.victim(),
+        Some("old"),
+        "a is in the main queue now, behind the old one"
+    );
     policy.remove("old", true);
     assert_eq!(order(&mut policy), ["a"]);
 }
 
 #[test]
-fn a_victim_that_cannot_leave_is_passed_over() {
+fn victims_that_cannot_leave_stand_back_until_the_others_had_their_turn() {
     let mut policy = Policy::new();
+    policy.restore("old", 1);
     for key in ["a", "b"] {
-        policy.set(key, 1);
+        policy.set(key, 10);
     }
-    assert_eq!(policy.victim(), Some("a"));
-    policy.pass_over("a");
-    assert_eq!(order(&mut policy), ["b", "a"]);
+    for expected in ["a", "b", "old"] {
+        assert_eq!(policy.victim(), Some(expected));
+        policy.park(expected);
+    }
+    assert_eq!(policy.victim(), None);
+    assert_eq!(policy.bytes(), 21);
+    policy.remove("a", false);
+    policy.set("a", 5);
+    policy.resume();
+    assert_eq!(policy.bytes(), 16);
+    assert_eq!(order(&mut policy), ["a", "b", "old"]);
 }
 
 #[derive(Clone, Debug)]
@@ -121,7 +144,8 @@ enum Step {
     Use(u8),
     Remove(u8, bool),
     Evict,
-    PassOver,
+    Park,
+    Resume,
 }
 
 fn any_step() -> impl Strategy<Value = Step> {
@@ -131,7 +155,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         any::<u8>().prop_map(Step::Use),
         (any::<u8>(), any::<bool>()).prop_map(|(key, evicted)| Step::Remove(key, evicted)),
         Just(Step::Evict),
-        Just(Step::PassOver),
+        Just(Step::Park),
+        Just(Step::Resume),
     ]
 }
 
@@ -157,17 +182,18 @@ proptest! {
                 }
                 Step::Evict => {
                     let victim = policy.victim();
-                    prop_assert_eq!(victim.is_some(), !model.is_empty());
+                    prop_assert_eq!(victim.is_some(), policy.entries.values().any(|entry| !entry.parked));
                     if let Some(victim) = victim {
                         prop_assert!(model.remove(&victim).is_some());
                         policy.remove(victim, true);
                     }
                 }
-                Step::PassOver => {
+                Step::Park => {
                     if let Some(victim) = policy.victim() {
-                        policy.pass_over(victim);
+                        policy.park(victim);
                     }
                 }
+                Step::Resume => policy.resume(),
             }
             prop_assert_eq!(policy.bytes(), model.values().sum::<u64>());
             prop_assert_eq!(policy.len(), model.len());

@@ -30,6 +30,7 @@ pub(super) struct Fill<H, E> {
     /// Whether more is to arrive.
     open: bool,
     lands: bool,
+    narrow: bool,
     keepers: Vec<Keeper>,
     /// Pieces on their way to disk, in order: where they end, and what became of them.
     pieces: VecDeque<(u64, Option<bool>)>,
@@ -48,6 +49,7 @@ struct Keeper {
     name: u64,
     consumed: u64,
     until: u64,
+    urgent: bool,
 }
 
 /// Somebody who waits for the byte at `at`; until he has it, it stays.
@@ -85,7 +87,7 @@ impl<H: Hold, E: Clone> Table<H, E> {
     }
 
     /// What of `range` no fill has. Those that have some of it keep that for the keeper from now on.
-    pub(super) fn gaps(&mut self, range: ByteRange, keeper: Option<u64>) -> Vec<ByteRange> {
+    pub(super) fn gaps(&mut self, range: ByteRange, purpose: Purpose) -> Vec<ByteRange> {
         let mut gaps = Vec::new();
         let mut at = range.start();
         for fill in self
@@ -99,8 +101,8 @@ impl<H: Hold, E: Clone> Table<H, E> {
             if fill.start > at {
                 gaps.push(ByteRange::new(at, fill.start));
             }
-            if let Some(name) = keeper {
-                fill.keep(name, range);
+            if let Some(name) = purpose.keeper {
+                fill.keep(name, range, purpose.urgent);
             }
             at = fill.end;
         }
@@ -121,6 +123,7 @@ impl<H: Hold, E: Clone> Table<H, E> {
             chunks: VecDeque::new(),
             open: true,
             lands: purpose.lands,
+            narrow: purpose.narrow,
             keepers: Vec::new(),
             pieces: VecDeque::new(),
             settled: range.start(),
@@ -130,7 +133,7 @@ impl<H: Hold, E: Clone> Table<H, E> {
             hold,
         };
         if let Some(name) = purpose.keeper {
-            fill.keep(name, range);
+            fill.keep(name, range, purpose.urgent);
         }
         self.fills.insert(range.end(), fill);
         id
@@ -240,14 +243,18 @@ impl<H: Hold, E: Clone> Table<H, E> {
                 }
                 let Some(fill) = self.by_id(id) else { continue };
                 let disk = fill.settled > fill.start && fill.unstored <= fill.start;
-                let Some(unread) = fill.keepers.iter().map(|keeper| keeper.consumed).min() else { continue };
-                if fill.open || disk != on_disk {
+                let Some(unread) = fill.keepers.iter().map(|keeper| keeper.consumed).min() else {
+                    continue;
+                };
+                if fill.open || disk != on_disk || fill.keepers.iter().any(|keeper| keeper.urgent) {
                     continue;
                 }
                 let before = fill.arrived - fill.start;
                 fill.keepers.clear();
                 if !on_disk {
-                    reclaimed.lost.push(ByteRange::new(unread.max(fill.start), fill.end));
+                    reclaimed
+                        .lost
+                        .push(ByteRange::new(unread.max(fill.start), fill.end));
                 }
                 self.tidy(id);
                 let after = self.by_id(id).map_or(0, |fill| fill.arrived - fill.start);
@@ -255,6 +262,33 @@ impl<H: Hold, E: Clone> Table<H, E> {
             }
         }
         reclaimed
+    }
+
+    pub(super) fn relax(&mut self, name: u64, range: ByteRange) {
+        for (_, fill) in self.fills.range_mut(range.start().saturating_add(1)..) {
+            if fill.start >= range.end() {
+                break;
+            }
+            // What is not read to its end is being read still.
+            for keeper in fill.keepers.iter_mut().filter(|keeper| keeper.name == name) {
+                keeper.urgent &= range.end() < keeper.until.min(fill.end);
+            }
+        }
+    }
+
+    pub(super) fn pressure(&mut self, id: u64) -> (u64, bool) {
+        let Some(fill) = self.by_id(id) else {
+            return (0, false);
+        };
+        let waited = fill.waiters.iter().any(|waiter| waiter.at >= fill.arrived);
+        (fill.arrived - fill.start, waited)
+    }
+
+    pub(super) fn clear(&mut self, id: u64) {
+        if let Some(fill) = self.by_id(id) {
+            fill.keepers.clear();
+        }
+        self.tidy(id);
     }
 
     pub(super) fn leave(&mut self, keeper: u64) {
@@ -320,17 +354,19 @@ impl<H: Hold, E: Clone> Table<H, E> {
 }
 
 impl<H: Hold, E> Fill<H, E> {
-    fn keep(&mut self, name: u64, range: ByteRange) {
+    fn keep(&mut self, name: u64, range: ByteRange, urgent: bool) {
         let (from, until) = (range.start().max(self.start), range.end().min(self.end));
         match self.keepers.iter_mut().find(|keeper| keeper.name == name) {
             Some(keeper) => {
                 keeper.consumed = keeper.consumed.min(from);
                 keeper.until = keeper.until.max(until);
+                keeper.urgent |= urgent;
             }
             None => self.keepers.push(Keeper {
                 name,
                 consumed: from,
                 until,
+                urgent,
             }),
         }
     }
@@ -368,7 +404,7 @@ impl<H: Hold, E> Fill<H, E> {
 
     /// Whether the byte at `at` is here, and all up to `enough` that will come.
     pub(super) fn has(&self, at: u64, enough: u64) -> bool {
-        at < self.arrived && (self.arrived >= enough.min(self.end) || !self.open)
+        at < self.arrived && (self.narrow || self.arrived >= enough.min(self.end) || !self.open)
     }
 
     /// Who has what he waits for.

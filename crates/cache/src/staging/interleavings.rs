@@ -16,10 +16,14 @@ impl Hold for NoHold {
 const MEMORY: Purpose = Purpose {
     keeper: Some(1),
     lands: false,
+    narrow: false,
+    urgent: false,
 };
 const LANDS: Purpose = Purpose {
     keeper: Some(1),
     lands: true,
+    narrow: false,
+    urgent: false,
 };
 
 fn claim(staging: &Staging<NoHold, u32>, purpose: Purpose) -> Option<Claim<NoHold, u32>> {

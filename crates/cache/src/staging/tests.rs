@@ -34,10 +34,14 @@ impl Wake for Bell {
 const LANDS: Purpose = Purpose {
     keeper: Some(1),
     lands: true,
+    narrow: false,
+    urgent: false,
 };
 const MEMORY: Purpose = Purpose {
     keeper: Some(1),
     lands: false,
+    narrow: false,
+    urgent: false,
 };
 
 struct World {
@@ -312,6 +316,8 @@ fn each_keeper_keeps_for_himself() {
     let other = Purpose {
         keeper: Some(2),
         lands: false,
+        narrow: false,
+        urgent: false,
     };
     assert!(world.claim(1..3, other).is_empty());
     claim.arrived(bytes(0..4));

@@ -27,7 +27,10 @@ const SIZES: [u64; 12] = [
 #[test]
 fn what_is_stored_is_read_again_at_once_and_after_a_restart() {
     let rig = Rig::new();
-    let ids: Vec<_> = SIZES.iter().map(|size| id(&format!("of {size}"), 1, *size)).collect();
+    let ids: Vec<_> = SIZES
+        .iter()
+        .map(|size| id(&format!("of {size}"), 1, *size))
+        .collect();
     {
         let cache = rig.open(200 * MIB);
         for id in &ids {
@@ -60,7 +63,11 @@ fn presence_tells_which_blocks_are_there() {
     let object = cache.object(&id);
     let all = BlockRange::of_size(id.size);
     assert_eq!(object.presence(all), [(all, false)]);
-    assert_eq!(rig.path().join("objects").read_dir().unwrap().count(), 0, "nothing is made before the first store");
+    assert_eq!(
+        rig.path().join("objects").read_dir().unwrap().count(),
+        0,
+        "nothing is made before the first store"
+    );
 
     store(&object, ByteRange::new(2 * BLOCK, 5 * BLOCK));
     store(&object, ByteRange::new(20 * BLOCK, id.size));
@@ -72,13 +79,23 @@ fn presence_tells_which_blocks_are_there() {
         (BlockRange::new(21, 30), false),
     ];
     assert_eq!(object.presence(BlockRange::new(0, 30)), expected);
-    assert_eq!(object.presence(BlockRange::new(3, 4)), [(BlockRange::new(3, 4), true)]);
+    assert_eq!(
+        object.presence(BlockRange::new(3, 4)),
+        [(BlockRange::new(3, 4), true)]
+    );
     assert_eq!(object.presence(BlockRange::new(3, 3)), []);
     assert!(!object.is_complete());
     // Reads stop at the first byte that is not there.
-    assert_eq!(read(&object, ByteRange::new(3 * BLOCK + 7, 9 * BLOCK)), 2 * BLOCK - 7);
+    assert_eq!(
+        read(&object, ByteRange::new(3 * BLOCK + 7, 9 * BLOCK)),
+        2 * BLOCK - 7
+    );
     assert_eq!(read(&object, ByteRange::new(0, BLOCK)), 0);
-    assert_eq!(read(&object, ByteRange::new(20 * BLOCK, 21 * BLOCK)), 5, "the object ends");
+    assert_eq!(
+        read(&object, ByteRange::new(20 * BLOCK, 21 * BLOCK)),
+        5,
+        "the object ends"
+    );
 
     drop((object, cache));
     let cache = rig.open(100 * MIB);
@@ -90,8 +107,9 @@ fn presence_tells_which_blocks_are_there() {
 fn one_object_for_one_id() {
     let rig = Rig::new();
     let cache = rig.open(MIB);
+    let clone = cache.clone();
     let first = cache.object(&id("a", 1, 10));
-    assert!(std::sync::Arc::ptr_eq(&first, &cache.clone().object(&id("a", 1, 10))));
+    assert!(std::sync::Arc::ptr_eq(&first, &clone.object(&id("a", 1, 10))));
     assert!(!std::sync::Arc::ptr_eq(&first, &cache.object(&id("a", 2, 10))));
     assert!(!std::sync::Arc::ptr_eq(&first, &cache.object(&id("b", 1, 10))));
 }
@@ -99,7 +117,7 @@ fn one_object_for_one_id() {
 #[test]
 fn fills_of_another_cache_show() {
     let rig = Rig::new();
-    let (one, two) = (rig.open(100 * MIB), rig.open(100 * MIB));
+    let (one, two) = rig.open_two(100 * MIB);
     let id = id("shared", 1, 40 * BLOCK);
     let (a, b) = (one.object(&id), two.object(&id));
     store(&a, ByteRange::new(0, 10 * BLOCK));
@@ -141,7 +159,9 @@ fn a_fill_may_come_in_pieces_of_any_size() {
         let object = cache.object(&id);
         let fill = Fill {
             chunks,
-            ..fill(&id, ByteRange::new(0, 0), move |stored| told.send(stored).unwrap())
+            ..fill(&id, ByteRange::new(0, 0), move |stored| {
+                told.send(stored).unwrap();
+            })
         };
         object.store(fill).unwrap();
         assert_eq!(tell.recv(), Ok(Stored::Written));
@@ -163,13 +183,18 @@ fn a_fill_that_is_not_made_of_whole_blocks_is_dropped() {
     ] {
         assert_eq!(store(&object, range), Stored::Dropped, "{range:?}");
     }
-    let mut beyond = fill(&id, ByteRange::new(0, 0), |stored| assert_eq!(stored, Stored::Dropped));
+    let mut beyond = fill(&id, ByteRange::new(0, 0), |stored| {
+        assert_eq!(stored, Stored::Dropped);
+    });
     beyond.at = 3 * BLOCK;
     beyond.chunks = vec![Bytes::from(vec![0; 10])];
     object.store(beyond).unwrap();
     cache.flush();
     assert_eq!(cache.stats().drops, 5);
-    assert_eq!(object.presence(BlockRange::of_size(id.size)), [(BlockRange::of_size(id.size), false)]);
+    assert_eq!(
+        object.presence(BlockRange::of_size(id.size)),
+        [(BlockRange::of_size(id.size), false)]
+    );
 }
 
 #[test]
@@ -201,7 +226,9 @@ fn a_callback_that_panics_stops_nothing() {
     let id = id("rude", 1, 100);
     cache
         .object(&id)
-        .store(fill(&id, ByteRange::new(0, 100), |_| panic!("this panic is part of the test")))
+        .store(fill(&id, ByteRange::new(0, 100), |_| {
+            panic!("this panic is part of the test")
+        }))
         .unwrap();
     cache.flush();
     assert_eq!(read_all(&cache, &id), 100);
@@ -240,7 +267,10 @@ fn a_read_that_must_not_wait_says_so() {
     file.sync_all().unwrap();
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
     let mut bytes = vec![0; 65_536];
-    assert_eq!(object.read(MIB, &mut bytes, Wait::No), ReadOutcome::WouldBlock { done: 0 });
+    assert_eq!(
+        object.read(MIB, &mut bytes, Wait::No),
+        ReadOutcome::WouldBlock { done: 0 }
+    );
     assert_eq!(object.read(MIB, &mut bytes, Wait::Yes), ReadOutcome::Done);
     assert_eq!(object.read(MIB, &mut bytes, Wait::No), ReadOutcome::Done);
     content(&id).check(MIB, &bytes).unwrap();
@@ -261,7 +291,11 @@ fn the_time_of_confirmation_is_kept() {
     let cache = forebay_cache::Cache::open(rig.options(MIB), std::sync::Arc::new(clock.clone())).unwrap();
     let id = id("fresh", 1, 100);
     cache.object(&id).validated();
-    assert_eq!(cache.lookup(&id.origin, &id.key), None, "a confirmation makes nothing");
+    assert_eq!(
+        cache.lookup(&id.origin, &id.key),
+        None,
+        "a confirmation makes nothing"
+    );
     store_all(&cache, &id);
     let first = cache.lookup(&id.origin, &id.key).unwrap().validated;
     clock.advance(std::time::Duration::from_secs(3600));
@@ -269,7 +303,10 @@ fn the_time_of_confirmation_is_kept() {
     let second = cache.lookup(&id.origin, &id.key).unwrap().validated;
     assert!(second - first >= std::time::Duration::from_secs(3600));
     drop(cache);
-    assert_eq!(rig.open(MIB).lookup(&id.origin, &id.key).unwrap().validated, second);
+    assert_eq!(
+        rig.open(MIB).lookup(&id.origin, &id.key).unwrap().validated,
+        second
+    );
 }
 
 #[test]
@@ -290,5 +327,8 @@ fn a_sealed_file_can_be_handed_out() {
     content(&large).check(0, &bytes[..len]).unwrap();
     store_all(&cache, &small);
     cache.flush();
-    assert!(cache.object(&small).hand_out().is_none(), "its file is not the object alone");
+    assert!(
+        cache.object(&small).hand_out().is_none(),
+        "its file is not the object alone"
+    );
 }

@@ -25,7 +25,6 @@ fn a_writer() {
     options.keep_free = 0;
     let cache = open(options);
     let mut random = fastrand::Rng::with_seed(seed);
-    println!("ready");
     loop {
         let id = object(random.u64(0..20), random.u64(0..2));
         let blocks = BlockRange::of_size(id.size).len();
@@ -34,7 +33,7 @@ fn a_writer() {
         let object = cache.object(&id);
         read(&object, ByteRange::new(0, id.size));
         let range = BlockRange::new(start, end).bytes(id.size);
-        object.store(fill(&id, range, |_| {})).unwrap();
+        object.store(fill(&id, range, |_| println!("stored"))).unwrap();
         if cache.backlog() > 32 << 20 {
             cache.flush();
         }
@@ -48,12 +47,11 @@ fn a_killed_writer_leaves_right_bytes_or_none() {
     let mut seen = BTreeSet::new();
     for round in 0..12u64 {
         let max_size = 200 * MIB;
-        let mut writer = Process::start(
-            "crash::a_writer",
-            &[&rig.path().display(), &round, &max_size],
-        );
-        writer.hear("ready");
-        std::thread::sleep(Duration::from_millis(random.u64(0..120)));
+        let mut writer = Process::start("crash::a_writer", &[&rig.path().display(), &round, &max_size]);
+        for _ in 0..random.u32(1..60) {
+            writer.hear("stored");
+        }
+        std::thread::sleep(Duration::from_micros(random.u64(0..5000)));
         writer.kill();
         let cache = rig.open(max_size);
         for key in 0..20 {
@@ -73,7 +71,10 @@ fn a_killed_writer_leaves_right_bytes_or_none() {
         let stats = cache.stats();
         assert_eq!((stats.corrupt, stats.io_errors), (0, 0), "{stats:?}");
     }
-    assert!(seen.len() > 10, "the test shows something only if something was written: {seen:?}");
+    assert!(
+        seen.len() > 10,
+        "the test shows something only if something was written: {seen:?}"
+    );
 }
 
 #[test]
@@ -84,8 +85,9 @@ fn a_killed_writer_leaves_a_total_that_is_not_too_low_and_a_scan_sets_it_right()
             "crash::a_writer",
             &[&rig.path().display(), &(100 + round), &(64 * MIB)],
         );
-        writer.hear("ready");
-        std::thread::sleep(Duration::from_millis(100 + 40 * round));
+        for _ in 0..30 * (round + 1) {
+            writer.hear("stored");
+        }
         writer.kill();
         let on_disk = on_disk(&rig);
         // Read from the file: opening the cache starts the scan.
@@ -96,17 +98,20 @@ fn a_killed_writer_leaves_a_total_that_is_not_too_low_and_a_scan_sets_it_right()
         // Stands behind the scan.
         cache.object(&id("large", round, 60 * MIB));
         store_all(&cache, &id("after", round, BLOCK));
-        scanned(&cache, &rig);
+        agree(&cache, &rig);
     }
 }
 
 fn on_disk(rig: &Rig) -> u64 {
     use std::os::unix::fs::MetadataExt;
-    rig.files().iter().map(|file| file.metadata().unwrap().blocks() * 512).sum()
+    rig.files()
+        .iter()
+        .map(|file| file.metadata().unwrap().blocks() * 512)
+        .sum()
 }
 
 /// Waits until the scan at the start has set the total right.
-fn scanned(cache: &forebay_cache::Cache, rig: &Rig) {
+fn agree(cache: &forebay_cache::Cache, rig: &Rig) {
     cache.flush();
     for _ in 0..200 {
         if cache.stats().current_size == on_disk(rig) {
@@ -114,7 +119,11 @@ fn scanned(cache: &forebay_cache::Cache, rig: &Rig) {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("the ledger says {}, the disk {}", cache.stats().current_size, on_disk(rig));
+    panic!(
+        "the ledger says {}, the disk {}",
+        cache.stats().current_size,
+        on_disk(rig)
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What the cache promises, by claim: whatever happens to processes, disk and files, a read gives the right bytes or none.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may panic like tests")]
+
 mod basics;
 mod crash;
 mod damage;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use forebay_cache::{Cache, CacheOptions, CachedObject, Fill, ReadOutcome, Stored, Wait};
 use forebay_testkit::Content;
-use forebay_types::{BLOCK, ByteRange, Clock, ManualClock, ObjectId, Origin, SystemClock, Version};
+use forebay_types::{ByteRange, Clock, ManualClock, ObjectId, Origin, SystemClock, Version};
 use tempfile::TempDir;
 
 pub(crate) const MIB: u64 = 1 << 20;
@@ -43,17 +43,35 @@ impl Rig {
         open(self.options(max_size))
     }
 
+    /// Two caches in one directory, as two processes have them.
+    pub(crate) fn open_two(&self, max_size: u64) -> (Cache, Cache) {
+        let scans = |cache: &Cache| cache.stats().scans;
+        let one = scanned(self.open(max_size));
+        let before = scans(&one);
+        let two = self.open(max_size);
+        while scans(&two) == before {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        (one, two)
+    }
+
     /// All files below `objects`, maps first.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         files(&self.path())
     }
 
     pub(crate) fn maps(&self) -> Vec<PathBuf> {
-        self.files().into_iter().filter(|file| file.extension().is_none()).collect()
+        self.files()
+            .into_iter()
+            .filter(|file| file.extension().is_none())
+            .collect()
     }
 
     pub(crate) fn data(&self) -> Vec<PathBuf> {
-        self.files().into_iter().filter(|file| file.extension().is_some()).collect()
+        self.files()
+            .into_iter()
+            .filter(|file| file.extension().is_some())
+            .collect()
     }
 }
 
@@ -70,6 +88,17 @@ pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
 
 pub(crate) fn open(options: CacheOptions) -> Cache {
     Cache::open(options, Arc::new(SystemClock::new())).unwrap()
+}
+
+/// Waits for the scan at the start, so that figures are exact though several have the directory open.
+pub(crate) fn scanned(cache: Cache) -> Cache {
+    for _ in 0..1000 {
+        if cache.stats().scans > 0 {
+            return cache;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    panic!("no scan: {:?}", cache.stats());
 }
 
 /// A clock that tests move, which starts at the present wall time, so that file times make sense.
@@ -118,9 +147,9 @@ pub(crate) fn id(key: &str, version: u64, size: u64) -> ObjectId {
 
 /// What an object contains follows from its id, so that any process can check it.
 pub(crate) fn content(id: &ObjectId) -> Content {
-    let seed = format!("{id:?}")
-        .bytes()
-        .fold(7u64, |seed, byte| seed.wrapping_mul(1_099_511_628_211).wrapping_add(u64::from(byte)));
+    let seed = format!("{id:?}").bytes().fold(7u64, |seed, byte| {
+        seed.wrapping_mul(1_099_511_628_211).wrapping_add(u64::from(byte))
+    });
     Content::pattern(seed, id.size)
 }
 
@@ -176,13 +205,6 @@ pub(crate) fn flip(path: &Path, byte: u64, bit: u8) {
     file.write_all_at(&[value[0] ^ 1 << bit], byte).unwrap();
 }
 
-/// Whole blocks of an object that contain `range`.
-pub(crate) fn blocks_around(range: ByteRange, size: u64) -> ByteRange {
-    let start = range.start() / BLOCK * BLOCK;
-    let end = range.end().next_multiple_of(BLOCK).min(size);
-    ByteRange::new(start.min(end), end)
-}
-
 /// This test binary again, running one ignored test, with its orders on its standard input.
 pub(crate) struct Process {
     child: Child,
@@ -221,7 +243,11 @@ impl Process {
         let mut line = String::new();
         loop {
             line.clear();
-            assert_ne!(self.answers.read_line(&mut line).unwrap(), 0, "the child ended before it said '{prefix}'");
+            assert_ne!(
+                self.answers.read_line(&mut line).unwrap(),
+                0,
+                "the child ended before it said '{prefix}'"
+            );
             if let Some(at) = line.find(prefix) {
                 return line[at + prefix.len()..].trim().to_owned();
             }
@@ -251,7 +277,7 @@ pub(crate) fn order() -> Option<String> {
     (!line.is_empty()).then(|| line.to_owned())
 }
 
-/// Collects what is logged.
+/// Notes what happened, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Holds(Arc<Mutex<Vec<&'static str>>>);
 

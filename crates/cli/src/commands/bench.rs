@@ -2,36 +2,44 @@
 //!
 //! Each run is a process of its own ([`worker`]), so that CPU time and peak memory are its own, and so is the lab
 //! server ([`serve`]). Ours and the baseline take turns, A B A B; medians are shown, the first pair is thrown away.
-//! `cases` says what is measured and what docs/benchmarks.md promises, `report` what comes out.
+//! `cases` says what is measured and what docs/benchmarks.md promises, `engine` and `cached` do it, `report` says what
+//! comes out. Caches of runs are temporary directories beside the user's.
 
+mod cached;
 mod cases;
+mod engine;
 mod peers;
 mod plot;
+mod prepare;
 mod report;
+mod sample;
 mod server;
 mod work;
 
-pub(crate) use work::{cpu_time, lab_options};
+pub(crate) use sample::cpu_time;
+pub(crate) use work::lab_options;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use forebay_source::{Location, Scheme};
 use forebay_types::ErrorKind;
+use indicatif::ProgressBar;
 
 use crate::args::{BenchReadArgs, LabProfile};
 use crate::exit::{CliError, Result};
 use crate::progress;
 use crate::session::Session;
 
-use cases::Case;
+use cases::{Baseline, CacheBefore, Case, Subject};
 use report::{Report, Row};
+use sample::{Place, Sample, Spec, Who};
 use server::LabProcess;
-use work::{Place, Sample, Spec, Who};
 
 /// `forebay bench read`.
 pub(crate) fn read(session: &Session, args: &BenchReadArgs) -> Result<()> {
-    let cases = Case::chosen(&args.cases, args.url.is_some())?;
+    let cases = Case::chosen(&args.cases, subject(args)?)?;
     let lab = args.lab.then(|| LabProcess::start(args)).transpose()?;
     let profile = match (&lab, args.profile) {
         (None, _) => "as it is".to_owned(),
@@ -41,28 +49,19 @@ pub(crate) fn read(session: &Session, args: &BenchReadArgs) -> Result<()> {
     let mut report = Report::new("read", &profile);
     let runs = args.runs.max(1);
     let bar = progress::items(session.output, (cases.len() * (runs + 1) * 2) as u64, "runs");
-    for case in &cases {
-        let mut ours = Vec::new();
-        let mut theirs = Vec::new();
-        // The first pair warms both sides up and does not count.
-        for run in 0..=runs {
-            for who in [Who::Ours, Who::Raw] {
-                if who == Who::Raw && lab.is_none() {
-                    continue;
-                }
-                let sample = run_worker(&spec(session, args, lab.as_ref(), *case, who)?)?;
-                bar.inc(1);
-                if run > 0 {
-                    if who == Who::Ours {
-                        ours.push(sample);
-                    } else {
-                        theirs.push(sample);
-                    }
-                }
-            }
+    let bench = Bench {
+        session,
+        args,
+        lab: lab.as_ref(),
+    };
+    // An interrupt reaches the worker too, and what it leaves is cleared away here when it has ended.
+    session.block_on_uncaught(async {
+        let _caught = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+        for case in &cases {
+            report.rows.push(bench.row(*case, &bar)?);
         }
-        report.rows.push(Row::compare(*case, args, &ours, &theirs));
-    }
+        Ok(())
+    })?;
     bar.finish_and_clear();
     if args.peers
         && let Some(lab) = &lab
@@ -73,6 +72,16 @@ pub(crate) fn read(session: &Session, args: &BenchReadArgs) -> Result<()> {
         std::fs::write(path, plot::bars(&report)).map_err(|e| CliError::local(path, "write", &e))?;
     }
     session.output.answer(&report, || report.text())
+}
+
+fn subject(args: &BenchReadArgs) -> Result<Subject> {
+    let Some(url) = &args.url else {
+        return Ok(Subject::Lab);
+    };
+    Ok(match url.parse::<Location>()?.scheme() {
+        Scheme::File => Subject::LocalFile,
+        _ => Subject::Object,
+    })
 }
 
 /// One run, in this process.
@@ -121,27 +130,68 @@ fn own_executable() -> Result<PathBuf> {
         .map_err(|e| CliError::new(e.kind().into(), format!("cannot find the running program: {e}")))
 }
 
-fn spec(
-    session: &Session,
-    args: &BenchReadArgs,
-    lab: Option<&LabProcess>,
-    case: Case,
-    who: Who,
-) -> Result<Spec> {
-    let place = match (lab, &args.url) {
-        (Some(lab), _) => Place::Lab(lab.endpoint().to_owned()),
-        (None, Some(url)) => Place::Url(url.clone()),
-        (None, None) => return Err(CliError::usage("name a URL, or --lab")),
-    };
-    Ok(Spec {
-        who,
-        case,
-        place,
-        size: args.size.bytes(),
-        connections: args.connections,
-        objects: args.objects,
-        config: session.config_flag.clone(),
-    })
+/// What all runs share.
+struct Bench<'a> {
+    session: &'a Session,
+    args: &'a BenchReadArgs,
+    lab: Option<&'a LabProcess>,
+}
+
+impl Bench<'_> {
+    fn row(&self, case: Case, bar: &ProgressBar) -> Result<Row> {
+        let budget = self.session.engine.budget().total() as f64 / f64::from(1 << 20);
+        let baseline = case.baseline(self.lab.map(|_| self.args.profile), budget);
+        let others = match baseline {
+            Baseline::Raw => self.lab.is_some(),
+            Baseline::Run(_) => true,
+            Baseline::Figure(..) | Baseline::None => false,
+        };
+        let prepared = match case.cache() {
+            CacheBefore::Whole | CacheBefore::Crowded => Some(prepare::scratch(self.session)?),
+            CacheBefore::Empty | CacheBefore::None => None,
+        };
+        if let Some(dir) = &prepared {
+            run_worker(&self.spec(case, Who::Prepare, Some(dir.path()))?)?;
+        }
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        // The first pair warms both sides up and does not count.
+        for run in 0..=self.args.runs.max(1) {
+            for (who, samples) in [(Who::Ours, &mut ours), (Who::Baseline, &mut theirs)] {
+                bar.inc(1);
+                if who == Who::Baseline && !others {
+                    continue;
+                }
+                let fresh = match case.cache() {
+                    CacheBefore::Empty => Some(prepare::scratch(self.session)?),
+                    _ => None,
+                };
+                let dir = fresh.as_ref().or(prepared.as_ref()).map(tempfile::TempDir::path);
+                let sample = run_worker(&self.spec(case, who, dir)?)?;
+                if run > 0 {
+                    samples.push(sample);
+                }
+            }
+        }
+        Ok(Row::compare(case, self.args, baseline, &ours, &theirs))
+    }
+
+    fn spec(&self, case: Case, who: Who, cache_dir: Option<&Path>) -> Result<Spec> {
+        let place = match (self.lab, &self.args.url) {
+            (Some(lab), _) => Place::Lab(lab.endpoint().to_owned()),
+            (None, Some(url)) => Place::Url(url.clone()),
+            (None, None) => return Err(CliError::usage("name a URL, or --lab")),
+        };
+        Ok(Spec {
+            who,
+            case,
+            place,
+            size: self.args.size.bytes(),
+            connections: self.args.connections,
+            objects: self.args.objects,
+            config: self.session.config_flag.clone(),
+            cache_dir: cache_dir.map(Path::to_owned),
+        })
+    }
 }
 
 /// Runs a spec in a child process.

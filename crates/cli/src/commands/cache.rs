@@ -57,23 +57,36 @@ fn open(session: &Session) -> Result<Cache> {
     session.open_cache()
 }
 
-fn answer<T: Serialize>(session: &Session, cache: &Cache, figures: T, text: impl Fn(&T) -> String) -> Result<()> {
+fn answer<T: Serialize>(
+    session: &Session,
+    cache: &Cache,
+    figures: T,
+    text: impl Fn(&T) -> String,
+) -> Result<()> {
     let dir = cache.dir().to_string_lossy().into_owned();
     let shown = printable(&dir).into_owned();
     let answer = Answer { dir, figures };
-    session
-        .output
-        .answer(&answer, || format!("directory   {shown}\n{}", text(&answer.figures)))
+    session.output.answer(&answer, || {
+        format!("directory   {shown}\n{}", text(&answer.figures))
+    })
 }
 
 fn stats_text(stats: &CacheStats) -> String {
     let size = |bytes: u64| format!("{:#}", ByteSize(bytes));
     let mut lines = vec![
-        ("size", format!("{} of {}", size(stats.current_size), size(stats.max_size))),
+        (
+            "size",
+            format!("{} of {}", size(stats.current_size), size(stats.max_size)),
+        ),
         ("objects", stats.entry_count.to_string()),
         (
             "reads",
-            format!("{} hits, {} misses, {:.1} % hits", stats.hits, stats.misses, stats.hit_rate * 100.0),
+            format!(
+                "{} hits, {} misses, {:.1} % hits",
+                stats.hits,
+                stats.misses,
+                stats.hit_rate * 100.0
+            ),
         ),
         (
             "bytes",
@@ -86,13 +99,19 @@ fn stats_text(stats: &CacheStats) -> String {
         ),
         (
             "writes",
-            format!("{} past the page cache, {} through it", stats.direct_writes, stats.buffered_writes),
+            format!(
+                "{} past the page cache, {} through it",
+                stats.direct_writes, stats.buffered_writes
+            ),
         ),
         (
             "evicted",
             format!("{} objects, {}", stats.evictions, size(stats.evicted_bytes)),
         ),
-        ("not kept", format!("{} pieces, {}", stats.drops, size(stats.dropped_bytes))),
+        (
+            "not kept",
+            format!("{} pieces, {}", stats.drops, size(stats.dropped_bytes)),
+        ),
     ];
     // What does not happen in a sound cache is shown when it did.
     for (name, count) in [
@@ -105,7 +124,10 @@ fn stats_text(stats: &CacheStats) -> String {
             lines.push((name, count.to_string()));
         }
     }
-    let lines: Vec<String> = lines.iter().map(|(name, value)| format!("{name:<11} {value}")).collect();
+    let lines: Vec<String> = lines
+        .iter()
+        .map(|(name, value)| format!("{name:<11} {value}"))
+        .collect();
     lines.join("\n")
 }
 
@@ -120,7 +142,11 @@ fn verified_text(verified: &Verified) -> String {
         let _ = write!(text, "\ncorrupt     {blocks} blocks of {object}");
     }
     if verified.removed > 0 {
-        let _ = write!(text, "\nremoved     {} objects whose files could not be used", verified.removed);
+        let _ = write!(
+            text,
+            "\nremoved     {} objects whose files could not be used",
+            verified.removed
+        );
     }
     text
 }
@@ -130,7 +156,12 @@ fn damage(verified: &Verified, dir: &Path) -> Option<CliError> {
     if verified.bad_blocks == 0 && verified.removed == 0 {
         return None;
     }
-    let mut names: Vec<&str> = verified.bad.iter().take(NAMED).map(|bad| bad.object.as_str()).collect();
+    let mut names: Vec<&str> = verified
+        .bad
+        .iter()
+        .take(NAMED)
+        .map(|bad| bad.object.as_str())
+        .collect();
     if verified.bad.len() > NAMED {
         names.push("…");
     }
@@ -139,11 +170,12 @@ fn damage(verified: &Verified, dir: &Path) -> Option<CliError> {
     } else {
         format!(": {}", names.join(", "))
     };
+    let count = |n: u64, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let message = format!(
-        "the cache in {} was damaged: {} blocks were not what was written, {} objects could not be used{names}",
+        "the cache in {} was damaged: {}, {} that could not be used at all{names}",
         printable(&dir.to_string_lossy()),
-        verified.bad_blocks,
-        verified.removed
+        count(verified.bad_blocks, "bad block"),
+        count(verified.removed, "object")
     );
     Some(CliError::new(ErrorKind::Corrupt, message).hint(
         "they were removed and will be fetched again when they are read; look at the disk, which should not lose bytes",

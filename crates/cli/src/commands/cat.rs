@@ -25,7 +25,11 @@ pub(crate) fn run(session: &Session, args: &CatArgs) -> Result<()> {
 /// for as long as its reader likes, and the main thread is none of the runtime's, so reads go on meanwhile, as far as
 /// their memory budget lets them.
 pub(crate) async fn to_stdout(session: &Session, target: Target, range: RangeSpec) -> Result<u64> {
-    let mut stream = session.door().open(target, range).await?.into_stream();
+    let mut stream = session
+        .door(target.cached)
+        .open(target, range)
+        .await?
+        .into_stream();
     // Not std's handle: its line buffer would cut the large chunks into pieces of 1 KiB.
     let mut out =
         File::from(rustix::io::dup(rustix::stdio::stdout()).map_err(|e| CliError::stdout(&e.into()))?);

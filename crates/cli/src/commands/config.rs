@@ -64,9 +64,18 @@ fn text(settings: &Settings) -> String {
         }
         let value = key.shown(settings);
         if key.kind == Kind::Sizes {
-            let _ = writeln!(text, "# {}\n[{}]{:24} # {}", key.doc, key.name, "", settings.origin(key));
+            let _ = writeln!(
+                text,
+                "# {}\n[{}]{:24} # {}",
+                key.doc,
+                key.name,
+                "",
+                settings.origin(key)
+            );
             for (name, size) in value.split(',').filter_map(|pair| pair.split_once('=')) {
-                let _ = writeln!(text, "{} = \"{size}\"", quoted(name));
+                let bare = name.chars().all(|c| c.is_ascii_alphanumeric());
+                let name = if bare { name.to_owned() } else { quoted(name) };
+                let _ = writeln!(text, "{name} = \"{size}\"");
             }
             continue;
         }

@@ -1,12 +1,15 @@
 //! `forebay demo`: the whole path, on a store that the program brings along.
 //!
 //! The lab server listens on a real socket, 30 ms and 90 MB/s per connection away, as S3 is. Objects are written to it,
-//! read back in every way there is, and each byte is compared with what was written.
+//! read back in every way there is, from the store and from the cache, and each byte is compared with what was written.
+
+mod cached;
+mod plot;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use forebay_range::{RangeEngineConfig, RangeStats, Target};
+use forebay_range::{RangeEngineConfig, Target};
+use forebay_reader::Reader;
 use forebay_source::{Opener, Source, SourceOptions};
 use forebay_testkit::{Content, Lab, Profile};
 use forebay_types::{ByteRange, ByteSize, Clock, ErrorKind, RangeSpec, SystemClock};
@@ -46,6 +49,8 @@ struct Step {
 struct Answer {
     profile: &'static str,
     verified_bytes: u64,
+    /// Those of them that came from the cache.
+    cached_bytes: u64,
     steps: Vec<Step>,
 }
 
@@ -57,6 +62,7 @@ struct Stage<'a> {
     config: Arc<RangeEngineConfig>,
     big: Content,
     clock: SystemClock,
+    reader: Reader,
 }
 
 pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
@@ -74,6 +80,9 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
             .range_config(forebay_source::Scheme::S3, &source.profile),
     );
     let big = Content::pattern(1, args.size.bytes().max(SMALL_SIZE));
+    // Of its own, so that the first read finds nothing and nothing stays. Dropped last, when the cache is closed.
+    let scratch = crate::scratch::directory(&session.settings, "forebay-demo-")?;
+    let reader = cached::reader(session, scratch.path(), big.size())?;
     let stage = Stage {
         session,
         lab,
@@ -81,20 +90,44 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
         config,
         big,
         clock: SystemClock::new(),
+        reader,
     };
+    let (mut course, mut cached_bytes) = (Vec::new(), 0);
     let steps = session.block_on(async {
-        Ok(vec![
+        let mut steps = vec![
             stage.step("write", stage.write()).await?,
-            stage.step("read in order", stage.read_in_order()).await?,
+            stage
+                .step("read in order", stage.read_in_order(&mut course))
+                .await?,
+        ];
+        if stage.reader.cache().is_some() {
+            stage.reader.flush().await;
+            // What goes past the page cache on its way to the disk is in memory from the second time on.
+            for name in ["read it again", "and once more"] {
+                let fetched = session.engine.stats().bytes_fetched;
+                let step = stage.step(name, stage.read_again(name)).await?;
+                cached_bytes += step
+                    .bytes
+                    .saturating_sub(session.engine.stats().bytes_fetched - fetched);
+                steps.push(step);
+            }
+        }
+        steps.extend([
             stage.step("read in ranges", stage.read_ranges()).await?,
             stage.step("read at random", stage.read_random()).await?,
             stage.step("read 200 small objects", stage.read_small()).await?,
-        ])
+        ]);
+        Ok(steps)
     })?;
+    if let Some(path) = &args.plot {
+        std::fs::write(path, plot::course(&course, stage.big.size()))
+            .map_err(|e| CliError::local(path, "write", &e))?;
+    }
     let verified_bytes = steps.iter().skip(1).map(|s| s.bytes).sum();
     let answer = Answer {
         profile: Profile::STANDARD.name,
         verified_bytes,
+        cached_bytes,
         steps,
     };
     session.output.answer(&answer, || answer.text())
@@ -187,36 +220,6 @@ impl Stage<'_> {
             min_split_size: UPLOAD_PART,
             ..RangeEngineConfig::default()
         }
-    }
-
-    async fn read_in_order(&self) -> Result<u64> {
-        let bar = self.bar(self.big.size(), "read in order");
-        let mut stream = self
-            .session
-            .engine
-            .stream(self.target(), RangeSpec::From(0))
-            .await?;
-        let mut at = 0;
-        while let Some(chunk) = stream.next().await {
-            let chunk: Bytes = chunk?;
-            check(&self.big, at, &chunk)?;
-            at += chunk.len() as u64;
-            bar.inc(chunk.len() as u64);
-        }
-        bar.finish_and_clear();
-        let stats: RangeStats = stream.stats();
-        tracing::info!(
-            mb_s = stats.throughput_mbps(),
-            retries = stats.retries,
-            "read in order"
-        );
-        if at == self.big.size() {
-            return Ok(at);
-        }
-        Err(CliError::new(
-            ErrorKind::Corrupt,
-            format!("demo: {at} of {} bytes came", self.big.size()),
-        ))
     }
 
     async fn read_ranges(&self) -> Result<u64> {

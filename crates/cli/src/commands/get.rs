@@ -95,7 +95,7 @@ async fn one(
 ) -> Result<u64> {
     directory.check_free(name, no_clobber)?;
     // Before the file: an object that does not exist must not leave even a temporary one.
-    let opened = session.door().open(target, range).await?;
+    let opened = session.door(target.cached).open(target, range).await?;
     let len = opened.len();
     let staged = directory.stage(name, len)?;
     let bar = progress::bytes(session.output, len, &name.to_string_lossy());

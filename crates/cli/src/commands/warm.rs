@@ -1,5 +1,7 @@
 //! `forebay warm`: objects into the cache, for whoever reads them later.
 
+use std::time::Duration;
+
 use forebay_cache::Cache;
 use forebay_range::Target;
 use forebay_reader::{Reader, Warmed};
@@ -48,13 +50,15 @@ pub(crate) fn run(session: &Session, args: &WarmArgs) -> Result<()> {
         let mut warming = Warming {
             session,
             reader: reader.clone(),
-            bar: progress::fetched(session.output, "warm"),
             done: Vec::new(),
             skipped: 0,
         };
-        for url in &args.urls {
-            warming.url(url).await?;
+        let bar = progress::fetched(session.output, "warm");
+        tokio::select! {
+            outcome = warming.urls(&args.urls) => outcome?,
+            () = watch(session, &bar) => {}
         }
+        bar.finish_and_clear();
         Ok(warming.finish(&clock))
     })?;
     let quiet = session.output.quiet;
@@ -67,12 +71,18 @@ pub(crate) fn run(session: &Session, args: &WarmArgs) -> Result<()> {
 struct Warming<'a> {
     session: &'a Session,
     reader: Reader,
-    bar: ProgressBar,
     done: Vec<Done>,
     skipped: u64,
 }
 
 impl Warming<'_> {
+    async fn urls(&mut self, urls: &[String]) -> Result<()> {
+        for url in urls {
+            self.url(url).await?;
+        }
+        Ok(())
+    }
+
     async fn url(&mut self, url: &str) -> Result<()> {
         let (location, source) = self.session.open(url)?;
         if !source.profile.cached {
@@ -83,7 +93,7 @@ impl Warming<'_> {
             return self.below(&location, &source).await;
         }
         let target = self.session.target(&location, &source);
-        match one(self.reader.clone(), target, self.bar.clone()).await {
+        match one(self.reader.clone(), target).await {
             Ok(done) => {
                 self.done.push(done);
                 Ok(())
@@ -101,11 +111,11 @@ impl Warming<'_> {
 
     async fn below(&mut self, location: &Location, source: &Source) -> Result<()> {
         let listing = below::listing(location, source).await?;
-        let (session, reader, bar) = (self.session, self.reader.clone(), self.bar.clone());
+        let (session, reader) = (self.session, self.reader.clone());
         let jobs = listing.map(|meta| {
             let meta = meta?;
             let target = session.target_at(location.scheme(), source, meta.location.clone());
-            Ok(one(reader.clone(), target.known(&meta), bar.clone()))
+            Ok(one(reader.clone(), target.known(&meta)))
         });
         let done = &mut self.done;
         parallel::for_each(jobs, below::at_a_time(session), |one| done.push(one)).await?;
@@ -115,7 +125,6 @@ impl Warming<'_> {
 
     /// The answer, and the error if something could not be kept.
     fn finish(self, clock: &SystemClock) -> (Report, Option<CliError>) {
-        self.bar.finish_and_clear();
         let stats = self.session.engine.stats();
         let seconds = clock.now().as_secs_f64();
         let mut report = Report {
@@ -132,7 +141,10 @@ impl Warming<'_> {
             report.bytes += done.warmed.size;
             report.found += done.warmed.found;
             // Looked at again: what came later may have taken its place.
-            let cached = self.reader.cache().map_or(0, |cache| present(cache, &done.target));
+            let cached = self
+                .reader
+                .cache()
+                .map_or(0, |cache| present(cache, &done.target));
             report.cached += cached;
             if cached < done.warmed.size {
                 lacking.push((done, cached));
@@ -146,9 +158,17 @@ impl Warming<'_> {
     }
 }
 
-async fn one(reader: Reader, target: Target, bar: ProgressBar) -> Result<Done> {
+/// Shows how much has come, for ever.
+async fn watch(session: &Session, bar: &ProgressBar) {
+    let mut ticks = tokio::time::interval(Duration::from_millis(200));
+    loop {
+        ticks.tick().await;
+        bar.set_position(session.engine.stats().bytes_fetched);
+    }
+}
+
+async fn one(reader: Reader, target: Target) -> Result<Done> {
     let warmed = reader.warm(target.clone()).await?;
-    bar.inc(warmed.fetched);
     Ok(Done { target, warmed })
 }
 
@@ -174,11 +194,15 @@ fn not_kept(first: &Done, cached: u64, lacking: usize, all: usize, max: u64) -> 
         _ => format!("; {lacking} of {all} objects are not whole in the cache"),
     };
     if first.warmed.fetched == 0 && cached.bytes() == 0 {
-        let message = format!("{name} cannot be kept: its server tells no version of it (ETag, Last-Modified){others}");
+        let message =
+            format!("{name} cannot be kept: its server tells no version of it (ETag, Last-Modified){others}");
         return CliError::new(ErrorKind::Unsupported, message)
             .hint("bytes of two versions could be mixed; fetch it with `forebay get` instead");
     }
-    let message = format!("{name}: {cached:#} of {size:#} are in the cache, which may take {:#}{others}", ByteSize(max));
+    let message = format!(
+        "{name}: {cached:#} of {size:#} are in the cache, which may take {:#}{others}",
+        ByteSize(max)
+    );
     CliError::new(ErrorKind::NoSpace, message)
         .hint("give it more room with --cache-size or cache.size, or make room on its disk")
 }

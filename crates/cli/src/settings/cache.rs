@@ -181,7 +181,10 @@ mod tests {
     #[test]
     fn without_a_home_there_is_no_cache() {
         let error = CacheSettings::default().options().unwrap_err().to_string();
-        assert!(error.contains("--cache-dir") && error.contains("--no-cache"), "{error}");
+        assert!(
+            error.contains("--cache-dir") && error.contains("--no-cache"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -123,7 +123,7 @@ pub(crate) const KEYS: &[Key] = &[
     key!(readahead.readahead_max: Option<ByteSize>, |_| Ok(()),
         "bytes it may have ahead while memory is to spare; auto is half of range.memory_budget"),
     key!(readahead.prefetch_enabled: bool, |_| Ok(()),
-        "whether anything is fetched before it is asked for"),
+        "whether the next reads are guessed and fetched ahead; what a reader announces is in any case"),
     key!(readahead.prefetch_multiplier: f64, |v| within(*v, 1.0, 64.0),
         "by how much a window grows when its reader has to wait; twice as in TCP, 1.0 is never"),
     key!(readahead.by_extension: ByExtension, |_| Ok(()),
@@ -173,10 +173,17 @@ pub(super) fn apply_flags(settings: &mut Settings, global: &Global) -> Result<()
     for (flag, name, text) in [
         ("--cache-dir", "cache.dir", dir),
         ("--cache-size", "cache.size", global.cache_size.clone()),
-        ("--no-cache", "cache.enabled", global.no_cache.then(|| "false".to_owned())),
+        (
+            "--no-cache",
+            "cache.enabled",
+            global.no_cache.then(|| "false".to_owned()),
+        ),
     ] {
         let Some(text) = text else { continue };
-        let key = KEYS.iter().find(|key| key.name == name).expect("a flag has its key");
+        let key = KEYS
+            .iter()
+            .find(|key| key.name == name)
+            .expect("a flag has its key");
         key.take(settings, &text, Origin::Flag(flag))
             .map_err(|why| CliError::usage(format!("{flag}: {why}")))?;
     }

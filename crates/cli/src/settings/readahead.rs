@@ -50,13 +50,18 @@ impl Value for ByExtension {
         let mut sizes = Self::default();
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (extension, size) = pair.split_once('=').ok_or_else(|| {
-                format!("'{}' is not an extension and a size, as in \"mkv=64MiB\"", printable(pair))
+                format!(
+                    "'{}' is not an extension and a size, as in \"mkv=64MiB\"",
+                    printable(pair)
+                )
             })?;
             let extension = extension.trim();
             let bare = extension.strip_prefix('.').unwrap_or(extension);
             if bare.is_empty() || bare.contains(['.', '/']) {
                 let extension = printable(extension);
-                return Err(format!("'{extension}' is not an extension: it is what follows the last dot of a name"));
+                return Err(format!(
+                    "'{extension}' is not an extension: it is what follows the last dot of a name"
+                ));
             }
             sizes.set(bare, ByteSize::read(size)?.bytes());
         }
@@ -64,7 +69,10 @@ impl Value for ByExtension {
     }
 
     fn show(&self) -> String {
-        let pairs: Vec<String> = self.iter().map(|(name, size)| format!("{name}={}", ByteSize(size))).collect();
+        let pairs: Vec<String> = self
+            .iter()
+            .map(|(name, size)| format!("{name}={}", ByteSize(size)))
+            .collect();
         pairs.join(",")
     }
 }

@@ -138,7 +138,11 @@ impl Value for f64 {
     const KIND: Kind = Kind::Number;
 
     fn read(text: &str) -> Result<Self, String> {
-        let number = text.trim().parse().ok().filter(|number: &Self| number.is_finite());
+        let number = text
+            .trim()
+            .parse()
+            .ok()
+            .filter(|number: &Self| number.is_finite());
         number.ok_or_else(|| wrong(text, Self::KIND))
     }
 

@@ -95,9 +95,181 @@ fn manual_pages() {
 }
 
 #[test]
+fn doctor_tells_where_the_cache_is() {
+    let world = World::new();
+    let detail = |world: &World, name: &str, args: &[&str]| {
+        let answer = world.run(&[&["doctor", "--json"], args].concat()).json();
+        let findings = answer["findings"].as_array().unwrap().clone();
+        let finding = findings.iter().find(|f| f["name"] == name);
+        finding.unwrap_or_else(|| panic!("no {name} in {answer}"))["detail"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let directory = detail(&world, "cache directory", &["--cache-size", "3GiB"]);
+    let place = world.cache();
+    for words in [place.to_str().unwrap(), "up to 3GiB", "not made yet"] {
+        assert!(directory.contains(words), "{words}: {directory}");
+    }
+    assert!(detail(&world, "cache file system", &[]).contains("free of"));
+    assert!(!detail(&world, "cache O_DIRECT", &[]).is_empty());
+    assert!(detail(&world, "cache directory", &["--no-cache"]).contains("the cache is off"));
+    assert!(!world.cache().exists(), "looking makes nothing");
+    world.run(&["cache", "stats"]).ok();
+    assert!(!detail(&world, "cache directory", &[]).contains("not made yet"));
+    let homeless = World::new().set("HOME", "").set("XDG_CACHE_HOME", "");
+    assert!(detail(&homeless, "cache directory", &[]).contains("no place for the cache"));
+}
+
+/// Nothing but what was there before is in the home directory.
+#[track_caller]
+fn leaves_no_scratch(world: &World) {
+    let left = names_in(world.home());
+    assert!(left.iter().all(|name| !name.contains("forebay-")), "{left:?}");
+    let caches = names_in(&world.home().join("xdg-cache"));
+    assert!(caches.is_empty(), "{caches:?}");
+}
+
+#[test]
 fn the_demo_reads_what_it_wrote() {
-    let answer = World::new().run(&["demo", "--size", "16MiB", "--json"]).json();
-    assert!(answer["verified_bytes"].as_u64().unwrap() >= 16 << 20, "{answer}");
+    let world = World::new();
+    std::fs::create_dir(world.home().join("xdg-cache")).unwrap();
+    let answer = world
+        .run(&["demo", "--size", "16MiB", "--plot", "course.svg", "--json"])
+        .json();
+    assert!(answer["verified_bytes"].as_u64().unwrap() >= 48 << 20, "{answer}");
+    assert!(answer["cached_bytes"] == 32 << 20, "{answer}");
+    let steps = answer["steps"].as_array().unwrap();
+    for name in ["read it again", "and once more"] {
+        let again = steps.iter().find(|step| step["step"] == name).unwrap();
+        assert_eq!(again["bytes"], 16 << 20);
+        assert_eq!(again["requests"], 1, "to ask whether it is still the same");
+    }
+    let svg = std::fs::read_to_string(world.path("course.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("<polyline"), "{svg}");
+    leaves_no_scratch(&world);
+    let answer = world
+        .run(&["demo", "--size", "16MiB", "--no-cache", "--json"])
+        .json();
+    assert_eq!(answer["cached_bytes"], 0);
+    let steps = answer["steps"].as_array().unwrap();
+    assert!(
+        steps.iter().all(|step| step["step"] != "read it again"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn bench_measures_the_cache() {
+    let world = World::new();
+    std::fs::create_dir(world.home().join("xdg-cache")).unwrap();
+    let names =
+        "cold,warm,try-read,random-cold,random-unaligned,strided,readers,sequential-read-at,handles,start";
+    let bench = [
+        "bench",
+        "read",
+        "--lab",
+        "--runs",
+        "1",
+        "--size",
+        "16MiB",
+        "--objects",
+        "5",
+    ];
+    let answer = world
+        .run(&[&bench[..], &["--profile", "loopback", "--cases", names, "--json"]].concat())
+        .json();
+    let rows = answer["rows"].as_array().unwrap();
+    let cases: Vec<&str> = rows.iter().map(|row| row["case"].as_str().unwrap()).collect();
+    assert_eq!(cases.join(","), names);
+    let row = |case: &str| rows.iter().find(|row| row["case"] == case).unwrap();
+    for field in [
+        "hit_rate",
+        "drops",
+        "fetched_per_served",
+        "kept",
+        "starved",
+        "wasted",
+    ] {
+        assert!(row("cold").get(field).is_some(), "no {field} in {}", row("cold"));
+    }
+    assert_eq!(row("cold")["served"], 16 << 20);
+    assert_eq!(
+        (&row("cold")["baseline"], &row("cold")["goal"]),
+        (&"cache off".into(), &0.97.into())
+    );
+    assert_eq!(
+        (&row("cold")["kept"], &row("cold")["drops"]),
+        (&1.0.into(), &0.into())
+    );
+    for warm in ["warm", "try-read"] {
+        let row = row(warm);
+        assert_eq!(
+            (&row["requests"], &row["hit_rate"]),
+            (&0.into(), &1.0.into()),
+            "{row}"
+        );
+        assert!(row["ratio"].as_f64().unwrap() > 0.0, "{row}");
+    }
+    assert_eq!(row("readers")["requests"], row("readers")["baseline_requests"]);
+    assert_eq!(row("readers")["served"], 8 * (16 << 20));
+    for random in ["random-cold", "random-unaligned"] {
+        assert!(row(random)["fetched_per_served_goal"].as_f64().is_some());
+    }
+    assert_eq!(row("handles")["served"], 16 << 20);
+    assert!(row("start")["p50_ms"].as_f64().unwrap() > 0.0);
+    leaves_no_scratch(&world);
+    let text = world.run(&[&bench[..], &["--profile", "loopback", "--cases", "cold"]].concat());
+    for column in ["hits %", "drops", "fetch/s", "kept %"] {
+        assert!(text.ok().contains(column), "{}", text.out());
+    }
+}
+
+#[test]
+fn bench_reads_an_object_of_the_user() {
+    let lab = crate::harness::lab();
+    lab.objects()
+        .put("box", "mine", forebay_testkit::Content::pattern(1, 4 << 20));
+    let world = World::with(&lab);
+    let answer = world
+        .run(&[
+            "bench",
+            "read",
+            "s3://box/mine",
+            "--runs",
+            "1",
+            "--cases",
+            "cold,warm,random-cold",
+            "--json",
+        ])
+        .json();
+    let rows = answer["rows"].as_array().unwrap();
+    assert_eq!(
+        (&rows[0]["served"], &rows[1]["served"]),
+        (&(4 << 20).into(), &(4 << 20).into())
+    );
+    assert!(rows[1]["ratio"].as_f64().unwrap() > 0.0);
+    // What the lab's network allows says nothing of this one.
+    assert!(
+        rows[2]["baseline"].is_null() && rows[2]["goal"].is_null(),
+        "{}",
+        rows[2]
+    );
+    world
+        .run(&["bench", "read", "s3://box/mine", "--cases", "handles"])
+        .fails(2, &["no case 'handles' here"]);
+    // A local file is not cached: the other cases are measured.
+    world.write("f", vec![7; 1 << 20]);
+    world
+        .run(&["bench", "read", "f", "--cases", "warm"])
+        .fails(2, &["no case 'warm' here", "any-order"]);
+    let answer = world.run(&["bench", "read", "f", "--runs", "1", "--json"]).json();
+    let rows = answer["rows"].as_array().unwrap();
+    assert!(
+        rows.iter()
+            .any(|row| row["case"] == "any-order" && row["served"] == 1 << 20),
+        "{answer}"
+    );
 }
 
 #[test]

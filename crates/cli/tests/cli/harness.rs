@@ -88,6 +88,16 @@ impl World {
         self.path(name)
     }
 
+    /// The home directory.
+    pub(crate) fn home(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where runs have their cache unless told otherwise.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.home().join("xdg-cache/forebay")
+    }
+
     /// What the directory that runs start in holds, hidden names too.
     pub(crate) fn files(&self) -> Vec<String> {
         names_in(&self.path(""))
@@ -98,7 +108,7 @@ impl World {
         command
             .env_clear()
             .env("HOME", self.dir.path())
-            .env("XDG_CACHE_HOME", self.dir.path().join("cache"))
+            .env("XDG_CACHE_HOME", self.home().join("xdg-cache"))
             .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .current_dir(self.path(""))
             .stdin(Stdio::null())
@@ -166,6 +176,23 @@ impl Outcome {
             assert!(self.stderr.contains(word), "no {word:?} in:\n{}", self.stderr);
         }
     }
+}
+
+/// All plain files below a directory.
+pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_below(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
 }
 
 pub(crate) fn names_in(directory: &Path) -> Vec<String> {

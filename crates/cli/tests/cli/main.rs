@@ -4,6 +4,7 @@
 
 mod answers;
 mod bad_input;
+mod caching;
 mod disk;
 mod harness;
 mod interrupts;
@@ -13,3 +14,4 @@ mod put;
 mod reading;
 mod secrets;
 mod settings;
+mod warming;

@@ -7,11 +7,14 @@ use crate::harness::{World, lab, strict_lab};
 
 /// Options by command, with the test that shows their effect.
 const TESTED: &[(&str, &[&str])] = &[
-    // Of all commands: `config_*` in settings.rs, and below.
+    // Of all commands: settings.rs, caching.rs, and below.
     (
         "",
         &[
             "--config",
+            "--cache-dir",
+            "--cache-size",
+            "--no-cache",
             "--verbose",
             "--quiet",
             "--json",
@@ -20,7 +23,7 @@ const TESTED: &[(&str, &[&str])] = &[
         ],
     ),
     // answers.rs
-    ("demo", &["--size"]),
+    ("demo", &["--size", "--plot"]),
     // listing.rs
     ("ls", &["--recursive"]),
     // reading.rs
@@ -29,6 +32,11 @@ const TESTED: &[(&str, &[&str])] = &[
     // put.rs
     ("put", &["--no-clobber"]),
     ("stat", &[]),
+    // caching.rs
+    ("warm", &[]),
+    ("cache stats", &[]),
+    ("cache clear", &[]),
+    ("cache verify", &[]),
     // answers.rs; --peers below
     (
         "bench read",
@@ -178,6 +186,10 @@ fn json_changes_every_answer() {
         &["stat", "s3://box/k"],
         &["get", "s3://box/k"],
         &["put", "f", "s3://box/f"],
+        &["warm", "s3://box/k"],
+        &["cache", "stats"],
+        &["cache", "verify"],
+        &["cache", "clear"],
         &["doctor"],
         &["config", "show"],
         &["completions", "fish"],

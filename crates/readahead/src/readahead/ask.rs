@@ -45,11 +45,11 @@ impl ReadAhead {
         let starved = read.starved && used > 0 && !burst;
         let grows = starved && window.starved(&self.config, read.spare, self.ledger.bytes_of(run.owner));
         self.report.windows_grown += u64::from(grows);
-        let owner = run.owner;
+        let (owner, declared) = (run.owner, run.is_declared());
         if let Some(passed) = run.passed() {
             self.pass(owner, passed, plan);
         }
-        if self.config.enabled {
+        if self.config.enabled || declared {
             self.ask_for_run(at, read.spare, grows, plan);
         }
     }
@@ -63,7 +63,7 @@ impl ReadAhead {
         };
         let (owner, heading, window) = (run.owner, *heading, window.size().min(share));
         let limit = run.limit;
-        let past = run.position().saturating_add(window);
+        let past = run.position().saturating_add(window.min(self.config.size));
         let past = match heading {
             Heading::Forward if limit == self.object_size => past.saturating_sub(self.object_size),
             Heading::Forward | Heading::Backward => 0,
@@ -98,7 +98,9 @@ impl ReadAhead {
                 }
             }
         }
-        plan.beyond = past.min(room);
+        if self.config.enabled {
+            plan.beyond = past.min(room);
+        }
     }
 
     /// `range` is what the object has of the read.

@@ -98,7 +98,7 @@ proptest! {
                     }
                 }
                 Step::Declare { from, len } => {
-                    sim.ahead.declare(at(place(from), len));
+                    sim.declare(at(place(from), len));
                 }
                 Step::Refuse { whole: true } => sim.refuse(last),
                 Step::Refuse { whole: false } => sim.refuse(last.split_at(last.len() / 2).1),

@@ -199,10 +199,10 @@ fn a_reader_that_promised_order_gets_its_window_with_the_first_read() {
     };
     let plan = ahead.observe(read(0, 128 * KIB));
     assert_eq!(plan.pattern, Pattern::Sequential);
-    assert_eq!(plan.ahead, [at(128 * KIB, 32 * MIB - 128 * KIB)]);
+    assert_eq!(plan.ahead, [at(128 * KIB, 100 * MIB - 128 * KIB)]);
 
     let mut sim = Sim::new(config(), GIB, 8);
-    sim.ahead.declare(at(5 * MIB, 100 * MIB));
+    sim.declare(at(5 * MIB, 100 * MIB));
     let mut beyond = 0;
     for range in in_order(5 * MIB, 105 * MIB, MIB) {
         beyond += sim.read(range).beyond;
@@ -219,14 +219,14 @@ fn a_reader_that_promised_order_gets_its_window_with_the_first_read() {
 #[test]
 fn a_promise_may_reach_past_the_end_and_its_reader_past_the_promise() {
     let mut sim = Sim::new(config(), 64 * MIB, 1);
-    sim.ahead.declare(at(60 * MIB, u64::MAX));
+    sim.declare(at(60 * MIB, u64::MAX));
     let plan = sim.read(at(60 * MIB, MIB));
     assert_eq!(plan.ahead, [at(61 * MIB, 3 * MIB)]);
     assert_eq!(plan.beyond, 29 * MIB);
 
     let mut sim = Sim::new(config(), 64 * MIB, 1);
-    sim.ahead.declare(at(0, MIB));
-    sim.ahead.declare(at(0, 0));
+    sim.declare(at(0, MIB));
+    sim.declare(at(0, 0));
     sim.run(in_order(0, 10 * MIB, 128 * KIB));
     assert_eq!(sim.report().runs_seen, 1);
     assert!(sim.report().unasked <= 3, "{:?}", sim.report());
@@ -237,7 +237,7 @@ fn promises_stand_beside_each_other_and_follow_each_other() {
     // Four at a time.
     let mut sim = Sim::new(config(), GIB, 4);
     for n in 0..4 {
-        sim.ahead.declare(at(n * 100 * MIB, 50 * MIB));
+        sim.declare(at(n * 100 * MIB, 50 * MIB));
     }
     let plans = [0, 1, 2, 3].map(|n| sim.read(at(n * 100 * MIB, MIB)));
     assert!(
@@ -248,7 +248,7 @@ fn promises_stand_beside_each_other_and_follow_each_other() {
     // One after the other, each from where the last ended: nothing is asked for past the newest.
     let mut sim = Sim::new(config(), GIB, 4);
     for n in 0..10 {
-        sim.ahead.declare(at(n * 10 * MIB, 10 * MIB));
+        sim.declare(at(n * 10 * MIB, 10 * MIB));
         sim.run(in_order(n * 10 * MIB, (n + 1) * 10 * MIB, MIB));
         assert_eq!(sim.ahead.outstanding(), 0);
     }

@@ -101,17 +101,21 @@ fn disabled_means_nothing_ahead() {
         ..ReadAheadConfig::default()
     };
     let mut sim = Sim::new(config.clone(), 10 * MIB, 1);
-    sim.ahead.declare(at(0, 10 * MIB));
     sim.run(in_order(0, 10 * MIB, 128 * KIB));
     let report = sim.close("disabled");
     assert_eq!((report.asked_ahead, report.unasked), (0, 80));
     assert!(sim.done.bytes() >= 8 * MIB, "memory is let go all the same");
 
-    let mut sim = Sim::new(config, GIB, 1);
+    let mut sim = Sim::new(config.clone(), GIB, 1);
     for n in 0..100 {
         let plan = sim.read(at(n * 8 * MIB, KIB));
         assert_eq!((plan.ahead, plan.beyond), (Plan::default().ahead, 0));
     }
+
+    // What was declared is no guess.
+    let mut sim = Sim::new(config, 10 * MIB, 1);
+    sim.declare(at(0, 10 * MIB));
+    assert_eq!(sim.read(at(0, MIB)).ahead, [at(MIB, 9 * MIB)]);
 }
 
 #[test]

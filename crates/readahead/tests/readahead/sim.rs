@@ -61,6 +61,8 @@ pub(crate) struct Sim {
     blocks: HashMap<u64, u64>,
     /// Asked for, not read, not given up.
     pub(crate) wanted: Spans,
+    /// What the reader said that it reads in order.
+    promised: Vec<ByteRange>,
     /// Lengths of all ahead ranges.
     pub(crate) asks: Vec<u64>,
     /// Largest sum of what was asked for and not read.
@@ -82,11 +84,17 @@ impl Sim {
             reads: 0,
             blocks: HashMap::new(),
             wanted: Spans::default(),
+            promised: Vec::new(),
             asks: Vec::new(),
             peak: 0,
             done: Spans::default(),
             patterns: Vec::new(),
         }
+    }
+
+    pub(crate) fn declare(&mut self, range: ByteRange) {
+        self.promised.push(range);
+        self.ahead.declare(range);
     }
 
     pub(crate) fn read(&mut self, range: ByteRange) -> Plan {
@@ -160,7 +168,12 @@ impl Sim {
             asked += range.len();
         }
         assert!(asked.saturating_add(plan.beyond) <= spare || asked + plan.beyond == 0);
-        assert!(self.config.enabled || asked + plan.beyond == 0);
+        let promised = |range: &ByteRange| {
+            self.promised
+                .iter()
+                .any(|promise| promise.intersect(*range) == *range)
+        };
+        assert!(self.config.enabled || plan.beyond == 0 && plan.ahead.iter().all(promised));
         assert_eq!(self.ahead.outstanding(), self.wanted.bytes());
         let cap = self.config.size.max(self.config.max);
         assert!(self.wanted.bytes() <= cap, "{} of {cap}", self.wanted.bytes());

@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may panic like tests")]
 
 mod ahead;
+mod faults;
 mod fresh;
+mod memory;
+mod order;
 mod reads;
 mod sharing;
 mod store;

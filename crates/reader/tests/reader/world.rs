@@ -1,6 +1,7 @@
 //! A lab, a cache directory, and readers of which every byte is looked at.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use forebay_cache::{Cache, CacheOptions};
@@ -12,6 +13,7 @@ pub(crate) use forebay_testkit::within;
 use forebay_testkit::{Content, Face, Lab, Profile, init_logging};
 use forebay_types::{ByteRange, Clock, ManualClock, SystemClock};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 pub(crate) const KIB: u64 = 1024;
 pub(crate) const MIB: u64 = 1024 * KIB;
@@ -152,6 +154,13 @@ impl World {
         Target::new(&self.source(key), Arc::new(self.setup.range.clone()))
     }
 
+    /// The same object through the plain HTTP store, which copes with servers that know neither ranges nor tags.
+    pub(crate) fn http_target(&self, key: &str) -> Target {
+        let url = format!("{}/{BUCKET}/{key}", self.lab.endpoint());
+        let source = self.opener.open(&url.parse().unwrap()).unwrap();
+        Target::new(&source, Arc::new(self.setup.range.clone()))
+    }
+
     pub(crate) async fn open(&self, reader: &Reader, key: &str) -> Handle {
         within(reader.open(self.target(key), OpenOptions::default()))
             .await
@@ -165,6 +174,32 @@ impl World {
             .keys
             .get(&format!("{BUCKET}/{key}"))
             .map_or(0, |counts| counts.gets)
+    }
+}
+
+/// The most memory that was in use at a time: looked at every millisecond.
+pub(crate) struct Watermark {
+    most: Arc<AtomicU64>,
+    watch: JoinHandle<()>,
+}
+
+impl Watermark {
+    pub(crate) fn of(reader: &Reader) -> Self {
+        let most = Arc::new(AtomicU64::new(0));
+        let (budget, seen) = (reader.engine().budget().clone(), most.clone());
+        let watch = tokio::spawn(async move {
+            loop {
+                seen.fetch_max(budget.in_flight(), Relaxed);
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        Self { most, watch }
+    }
+
+    /// Bytes.
+    pub(crate) fn end(self) -> u64 {
+        self.watch.abort();
+        self.most.load(Relaxed)
     }
 }
 

@@ -24,11 +24,12 @@ pub(crate) fn rows(args: &BenchReadArgs, lab: &LabProcess) -> Result<Vec<Row>> {
         tempfile::tempdir().map_err(|e| CliError::local(&std::env::temp_dir(), "make a directory in", &e))?;
     let dest = scratch.path().join("out").to_string_lossy().into_owned();
     let (endpoint, size) = (lab.endpoint(), args.size.bytes());
+    // Without the cache: the others keep nothing, and the second run would fetch nothing.
     let ours = Peer {
         name: "forebay get",
         program: "forebay",
         script: format!(
-            "exec '{}' get --quiet --range 0-{} s3://{BUCKET}/{BIG} {dest}",
+            "exec '{}' get --quiet --no-cache --range 0-{} s3://{BUCKET}/{BIG} {dest}",
             own_executable()?.display(),
             size - 1
         ),

@@ -6,7 +6,7 @@ use std::process::Child;
 use forebay_testkit::{Content, Lab, Profile};
 use serde::{Deserialize, Serialize};
 
-use super::cases::SMALL_OBJECT;
+use super::cases::{HANDLES, SMALL_OBJECT};
 use super::helper;
 use crate::args::{BenchReadArgs, LabProfile};
 use crate::exit::{CliError, Result};
@@ -23,6 +23,9 @@ pub(crate) const EXACT: &str = "exact";
 pub(crate) fn small_key(index: usize) -> String {
     format!("small/{index:06}")
 }
+
+/// Objects that are read side by side.
+pub(crate) const WIDE: &str = "wide";
 
 /// Orders for the server.
 #[derive(Debug, Serialize, Deserialize)]
@@ -98,6 +101,11 @@ pub(crate) fn serve(spec: &LabSpec) -> Result<()> {
         .map_err(failed)?;
     lab.objects().put(BUCKET, BIG, Content::pattern(1, spec.big));
     lab.objects().put(BUCKET, EXACT, Content::pattern(1, spec.exact));
+    let wide = (spec.exact / HANDLES as u64).max(SMALL_OBJECT);
+    for index in 0..HANDLES {
+        let content = Content::pattern(index as u64, wide);
+        lab.objects().put(BUCKET, &format!("{WIDE}/{index:02}"), content);
+    }
     for index in 0..spec.small {
         lab.objects().put(
             BUCKET,

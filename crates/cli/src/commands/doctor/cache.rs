@@ -21,7 +21,11 @@ pub(super) fn findings(session: &Session) -> Vec<Finding> {
         Ok(options) => options,
         Err(error) => return vec![Finding::new(DIRECTORY, Status::No, error.message())],
     };
-    let off = if settings.enabled { "" } else { "; the cache is off" };
+    let off = if settings.enabled {
+        ""
+    } else {
+        "; the cache is off"
+    };
     let size = ByteSize(options.max_size);
     let shown = options.dir.to_string_lossy();
     let (status, there) = match options.dir.is_dir() {
@@ -43,13 +47,21 @@ fn file_system(place: &Path) -> Finding {
     let kind = kind.f_type as u64 & 0xFFFF_FFFF;
     let kind = name_of(kind).map_or_else(|| format!("type {kind:#x}"), str::to_owned);
     let bytes = |blocks: u64| ByteSize(blocks.saturating_mul(room.f_frsize));
-    let detail = format!("{kind}, {:#} free of {:#}", bytes(room.f_bavail), bytes(room.f_blocks));
+    let detail = format!(
+        "{kind}, {:#} free of {:#}",
+        bytes(room.f_bavail),
+        bytes(room.f_blocks)
+    );
     Finding::new(FILE_SYSTEM, Status::Info, detail)
 }
 
 fn direct(place: &Path) -> Finding {
     let Some((_, file)) = temporary(place) else {
-        return Finding::new(DIRECT, Status::Unknown, format!("no file can be written in {}", place.to_string_lossy()));
+        return Finding::new(
+            DIRECT,
+            Status::Unknown,
+            format!("no file can be written in {}", place.to_string_lossy()),
+        );
     };
     match read_direct(file) {
         Ok(()) => Finding::new(DIRECT, Status::Yes, "a block was read past the page cache"),

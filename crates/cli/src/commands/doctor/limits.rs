@@ -36,7 +36,9 @@ pub(super) fn cpus() -> Finding {
 }
 
 pub(super) fn cgroup_memory() -> Finding {
-    cgroup("cgroup memory limit", Cgroup::memory, |bytes| format!("{:#}", ByteSize(bytes)))
+    cgroup("cgroup memory limit", Cgroup::memory, |bytes| {
+        format!("{:#}", ByteSize(bytes))
+    })
 }
 
 pub(super) fn cgroup_cpu() -> Finding {

@@ -35,7 +35,7 @@ pub(crate) async fn get(
     let dest = FilePath::new(args.dest.as_deref().unwrap_or("."));
     let directory = Directory::create(dest)?;
     let bar = progress::items(session.output, 0, "objects");
-    let door = session.door();
+    let door = session.door(source.profile.cached);
     let jobs = listing.map(|meta| {
         let meta = meta?;
         bar.inc_length(1);

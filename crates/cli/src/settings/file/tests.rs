@@ -54,8 +54,8 @@ fn mistakes_are_told_with_place_and_help() {
         ("[rage]\nx = 1", ["no table [rage]", "[range]?"]),
         ("[kangaroo]\nx = 1", ["no table [kangaroo]", "lists all"]),
         (
-            "[readahead]\nreadahead_window = 1",
-            ["[readahead] has no key 'readahead_window'", "'readahead_max'?"],
+            "[readahead]\nreadahead_maxx = 1",
+            ["[readahead] has no key 'readahead_maxx'", "'readahead_max'?"],
         ),
         (
             "[performance]\nreadahead_size = \"8MiB\"\nprefetch_enabled = true",
@@ -64,7 +64,10 @@ fn mistakes_are_told_with_place_and_help() {
                 "performance.prefetch_enabled is now readahead.prefetch_enabled",
             ],
         ),
-        ("[performance]\n", ["no table [performance] any more", "write [readahead]"]),
+        (
+            "[performance]\n",
+            ["no table [performance] any more", "write [readahead]"],
+        ),
         (
             "[readahead.by_extension]\nmkv = true",
             ["readahead.by_extension: mkv is of type boolean", "a size"],
@@ -73,7 +76,10 @@ fn mistakes_are_told_with_place_and_help() {
             "[readahead]\nby_extension = 3",
             ["3 is not a table of sizes", "readahead.by_extension"],
         ),
-        ("[cache]\nwrite = 1", ["1 is not auto, direct or buffered", "cache.write"]),
+        (
+            "[cache]\nwrite = 1",
+            ["1 is not auto, direct or buffered", "cache.write"],
+        ),
         ("hedge = true", ["'hedge' stands outside of a table", "[range]"]),
         ("chunk_size = 1", ["outside of a table", "[range] or [file]"]),
         ("[file]\nca_file = \"x\"", ["no key 'ca_file'", "table [http]"]),

@@ -28,7 +28,7 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("cache.write_behind", "64MiB"),
     ("cache.keep_free", "1GiB"),
     ("cache.revalidate", "never"),
-    ("cache.ttl", "2m"),
+    ("cache.ttl", "120s"),
     ("readahead.readahead_size", "8MiB"),
     ("readahead.readahead_max", "64MiB"),
     ("readahead.prefetch_enabled", "false"),
@@ -104,7 +104,10 @@ fn no_key_is_dead() {
             .filter(|(name, ..)| *name == key.name)
             .map(|(_, needed, value)| (variable(needed), *value))
             .collect();
-        let mut pairs: Vec<(&str, &str)> = needs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let mut pairs: Vec<(&str, &str)> = needs
+            .iter()
+            .map(|(name, value)| (name.as_str(), *value))
+            .collect();
         let before = effects(&after(&pairs).unwrap());
         let name = variable(key.name);
         pairs.push((&name, other));
@@ -130,7 +133,11 @@ fn defaults_are_values_that_can_be_written() {
 fn names_are_unique_and_sorted_by_table() {
     let mut tables: Vec<&str> = KEYS.iter().map(|key| key.parts().0).collect();
     tables.dedup();
-    assert_eq!(tables, ["range", "cache", "readahead", "http", "file"], "a table stands in one piece");
+    assert_eq!(
+        tables,
+        ["range", "cache", "readahead", "http", "file"],
+        "a table stands in one piece"
+    );
     for pair in KEYS.windows(2) {
         let goes_on = pair[0].parts().0 == pair[1].parts().0;
         assert!(
@@ -162,7 +169,11 @@ fn nonsense_is_refused() {
         ("cache_max_open_files", "1", "not between 2 and"),
         ("cache_write_behind", "0", "1MiB is the least"),
         ("readahead_prefetch_multiplier", "0.5", "not between 1.0 and 64.0"),
-        ("readahead_prefetch_multiplier", "twice", "'twice' is not a number"),
+        (
+            "readahead_prefetch_multiplier",
+            "twice",
+            "'twice' is not a number",
+        ),
         ("readahead_by_extension", "mkv", "not an extension and a size"),
     ] {
         let error = after(&[(name, value)]).unwrap_err();
@@ -211,7 +222,11 @@ fn flags_go_before_everything() {
     let mut settings = after(&[("cache_dir", "/x"), ("cache_size", "5GiB")]).unwrap();
     let mut global = Global::default();
     apply_flags(&mut settings, &global).unwrap();
-    assert_eq!(settings.cache.dir.as_deref(), Some("/x".as_ref()), "nothing was typed");
+    assert_eq!(
+        settings.cache.dir.as_deref(),
+        Some("/x".as_ref()),
+        "nothing was typed"
+    );
     assert!(settings.cache.enabled && !settings.says_no_cache());
     global.cache_dir = Some("here".into());
     global.cache_size = Some("3GiB".to_owned());
@@ -223,7 +238,10 @@ fn flags_go_before_everything() {
     assert!(!settings.cache.enabled && settings.says_no_cache());
     global.cache_size = Some("huge".to_owned());
     let text = apply_flags(&mut settings, &global).unwrap_err().to_string();
-    assert!(text.contains("--cache-size") && text.contains("'huge' is not a size"), "{text}");
+    assert!(
+        text.contains("--cache-size") && text.contains("'huge' is not a size"),
+        "{text}"
+    );
 }
 
 #[test]
