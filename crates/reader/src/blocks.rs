@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
-use forebay_cache::{ReadOutcome, Wait, Waited};
+use forebay_cache::{CachedObject, ReadOutcome, Wait, Waited};
 use forebay_range::{Fetch, RangeEngineConfig};
 use forebay_types::{BLOCK, BlockRange, ByteRange};
 use tokio::runtime::Handle as Runtime;
@@ -45,10 +45,21 @@ pub(crate) struct Awaited {
     tasks: Vec<Task>,
 }
 
+/// Where the bytes of a read were when it came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// In memory: fetched a moment ago.
+    Memory,
+    /// In the disk cache.
+    Disk,
+    /// Some of them nowhere yet.
+    Nowhere,
+}
+
 /// What is here of a range without waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Here {
-    All,
+    All(Found),
     /// The byte after these is not here.
     Missing(usize),
     /// The byte after these is on disk, but not in memory: to read it would block.
@@ -88,27 +99,33 @@ impl Blocks {
         self.cut.chunk_size
     }
 
-    /// Whether all bytes of `range` are in memory or on disk.
-    pub(crate) fn are_here(&self, range: ByteRange) -> bool {
+    /// Where the bytes of `range` are.
+    pub(crate) fn find(&self, range: ByteRange) -> Found {
         let reach = self.object.staging.reaches(range.start());
         let rest = ByteRange::new(reach.min(range.end()), range.end());
-        rest.is_empty()
-            || self.object.cached.as_ref().is_some_and(|cached| {
-                cached
-                    .presence(BlockRange::touching(rest))
-                    .iter()
-                    .all(|(_, present)| *present)
-            })
+        let on_disk = |cached: &Arc<CachedObject>| {
+            let runs = cached.presence(BlockRange::touching(rest));
+            runs.iter().all(|(_, present)| *present)
+        };
+        if !rest.is_empty() && !self.object.cached.as_ref().is_some_and(on_disk) {
+            return Found::Nowhere;
+        }
+        if reach > range.start() {
+            Found::Memory
+        } else {
+            Found::Disk
+        }
     }
 
     /// Copies what is here of the bytes from `at` on into `buf`, from the front. On the calling thread; blocks nowhere.
     pub(crate) fn copy_here(&self, at: u64, buf: &mut [u8]) -> Here {
         let end = at + buf.len() as u64;
-        let mut done = 0;
+        let (mut done, mut found) = (0, Found::Disk);
         while done < buf.len() {
             let from = at + done as u64;
             let staged = self.object.staging.take(from, end);
             if !staged.is_empty() {
+                found = Found::Memory;
                 for chunk in staged {
                     buf[done..done + chunk.len()].copy_from_slice(&chunk);
                     done += chunk.len();
@@ -119,13 +136,13 @@ impl Blocks {
                 return Here::Missing(done);
             };
             match cached.read(from, &mut buf[done..], Wait::No) {
-                ReadOutcome::Done => return Here::All,
+                ReadOutcome::Done => return Here::All(found),
                 ReadOutcome::WouldBlock { done: more } => return Here::OnDisk(done + more),
                 ReadOutcome::Missing { done: 0 } => return Here::Missing(done),
                 ReadOutcome::Missing { done: more } => done += more,
             }
         }
-        Here::All
+        Here::All(found)
     }
 
     /// This handle is done reading `range` for now.
@@ -157,7 +174,7 @@ impl Blocks {
             if !staged.is_empty() {
                 return Ok(staged);
             }
-            if let Some(bytes) = self.from_disk(at, end).await? {
+            if let Some(bytes) = self.read_disk(at, end).await? {
                 return Ok(vec![bytes]);
             }
             let mine = awaited.brings(at);
@@ -192,7 +209,7 @@ impl Blocks {
     }
 
     /// What the disk has from `at` on, at most one buffer of it.
-    async fn from_disk(&self, at: u64, end: u64) -> Result<Option<Bytes>, ReadError> {
+    async fn read_disk(&self, at: u64, end: u64) -> Result<Option<Bytes>, ReadError> {
         let Some(cached) = &self.object.cached else {
             return Ok(None);
         };

@@ -48,7 +48,7 @@ impl Handle {
     async fn lane(self, part: ByteRange, start: u64, sink: Arc<dyn RangeSink>) -> Result<(), ReadError> {
         let inner = &*self.inner;
         let blocks = &inner.blocks;
-        inner.count(part, blocks.are_here(part));
+        inner.count(part, blocks.find(part));
         let mut awaited = Awaited::new(blocks);
         let mut at = part.start();
         while at < part.end() {

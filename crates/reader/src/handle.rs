@@ -8,7 +8,7 @@ use forebay_range::Target;
 use forebay_types::{ByteRange, Intent, ObjectId};
 
 use crate::ahead::Ahead;
-use crate::blocks::{Awaited, Blocks, Here};
+use crate::blocks::{Awaited, Blocks, Found, Here};
 use crate::buffers::BUFFER;
 use crate::error::ReadError;
 use crate::stats::{HandleStats, Reads, add};
@@ -102,10 +102,12 @@ impl Handle {
     pub fn try_read_at(&self, offset: u64, buf: &mut [u8]) -> Option<usize> {
         let range = ByteRange::at(offset, buf.len() as u64).clamp_to(self.size());
         let len = range.len() as usize;
-        if len > 0 && self.inner.blocks.copy_here(offset, &mut buf[..len]) != Here::All {
-            return None;
+        if len > 0 {
+            let Here::All(found) = self.inner.blocks.copy_here(offset, &mut buf[..len]) else {
+                return None;
+            };
+            self.inner.served(range, found);
         }
-        self.inner.served(range, true);
         Some(len)
     }
 
@@ -125,13 +127,13 @@ impl Handle {
         let blocks = &self.inner.blocks;
         let mut staged = blocks.object.staging.take(range.start(), range.end());
         if staged.len() == 1 && staged[0].len() as u64 == range.len() {
-            self.inner.served(range, true);
+            self.inner.served(range, Found::Memory);
             return Ok(staged.swap_remove(0));
         }
         if range.len() <= BUFFER as u64 {
             let mut buffer = blocks.shared.buffers.take(range.len() as usize);
-            if blocks.copy_here(range.start(), buffer.as_mut()) == Here::All {
-                self.inner.served(range, true);
+            if let Here::All(found) = blocks.copy_here(range.start(), buffer.as_mut()) {
+                self.inner.served(range, found);
                 return Ok(buffer.into_bytes(range.len() as usize));
             }
         }
@@ -165,8 +167,8 @@ impl Handle {
         if len == 0 {
             return Ok(0);
         }
-        if self.inner.blocks.copy_here(offset, &mut buf[..len]) == Here::All {
-            self.inner.served(range, true);
+        if let Here::All(found) = self.inner.blocks.copy_here(offset, &mut buf[..len]) {
+            self.inner.served(range, found);
             return Ok(len);
         }
         let mut done = 0;
@@ -206,10 +208,13 @@ impl Handle {
             at: range.start(),
             awaited: Awaited::new(&inner.blocks),
         };
-        // Demand first: it goes before read-ahead in every queue.
-        let begun = inner.blocks.begin(range, Intent::Demand);
-        begun.tasks.into_iter().for_each(|task| pieces.awaited.add(task));
-        inner.served(range, false);
+        let found = inner.blocks.find(range);
+        if found == Found::Nowhere {
+            // Demand first: it goes before read-ahead in every queue.
+            let begun = inner.blocks.begin(range, Intent::Demand);
+            begun.tasks.into_iter().for_each(|task| pieces.awaited.add(task));
+        }
+        inner.served(range, found);
         pieces
     }
 }
@@ -231,7 +236,9 @@ impl Pieces<'_> {
         let bytes = self.inner.blocks.next(at, end, end, &mut self.awaited).await?;
         self.at += bytes.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         // What the caller has need not stay while he waits for the rest.
-        self.inner.blocks.relax(ByteRange::new(self.range.start(), self.at));
+        self.inner
+            .blocks
+            .relax(ByteRange::new(self.range.start(), self.at));
         if self.at >= end {
             self.inner.ahead().adopt(self.awaited.let_be());
         }
@@ -252,20 +259,20 @@ impl Inner {
     }
 
     /// Counts a read and lets read-ahead know.
-    pub(crate) fn served(&self, range: ByteRange, hit: bool) {
-        self.count(range, hit);
-        self.observe(range, !hit);
+    pub(crate) fn served(&self, range: ByteRange, found: Found) {
+        self.count(range, found);
+        self.observe(range, found == Found::Nowhere);
     }
 
-    /// Counts a read.
-    pub(crate) fn count(&self, range: ByteRange, hit: bool) {
+    /// Counts a read. What is in memory came from the source a moment ago: to the cache that is a miss.
+    pub(crate) fn count(&self, range: ByteRange, found: Found) {
+        let hit = found != Found::Nowhere;
         self.reads.count(range.len(), hit);
         self.blocks.shared.reads.count(range.len(), hit);
         if let (Some(cache), true) = (&self.blocks.shared.cache, self.blocks.object.cached.is_some()) {
-            if hit {
-                cache.count_hit(range.len());
-            } else {
-                cache.count_miss(range.len());
+            match found {
+                Found::Disk => cache.count_hit(range.len()),
+                Found::Memory | Found::Nowhere => cache.count_miss(range.len()),
             }
         }
     }

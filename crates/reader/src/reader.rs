@@ -81,12 +81,7 @@ impl Reader {
             served: reads.served.load(Relaxed),
             hits: reads.hits.load(Relaxed),
             range: self.shared.engine.stats(),
-            read_ahead: self
-                .shared
-                .closed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
+            read_ahead: *self.shared.closed.lock().unwrap_or_else(PoisonError::into_inner),
             cache: self.shared.cache.as_ref().map(Cache::stats),
         }
     }

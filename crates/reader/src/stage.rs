@@ -138,7 +138,10 @@ impl PartOut for Stage {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-        while self.most < u64::MAX {
+        if self.most == u64::MAX {
+            return;
+        }
+        loop {
             let (staging, id) = (self.claim.staging(), self.claim.id());
             let (here, waited) = staging.pressure(id);
             if here < self.most {

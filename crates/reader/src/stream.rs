@@ -10,7 +10,7 @@ use forebay_types::{ByteRange, Intent, RangeSpec};
 use futures::future::BoxFuture;
 use futures::{FutureExt, Stream, ready};
 
-use crate::blocks::Awaited;
+use crate::blocks::{Awaited, Found};
 use crate::error::ReadError;
 use crate::handle::Handle;
 use crate::reader::Reader;
@@ -79,12 +79,12 @@ impl Handle {
         let mut awaited = Awaited::new(&inner.blocks);
         if tell {
             // Demand first: it goes before read-ahead in every queue.
-            let here = inner.blocks.are_here(step);
-            if !here {
+            let found = inner.blocks.find(step);
+            if found == Found::Nowhere {
                 let begun = inner.blocks.begin(step, Intent::Demand);
                 begun.tasks.into_iter().for_each(|task| awaited.add(task));
             }
-            inner.served(step, here);
+            inner.served(step, found);
         }
         let (at, end) = (step.start(), step.end());
         let bytes = inner.blocks.next(at, end, at + 1, &mut awaited).await?;

@@ -121,7 +121,7 @@ pub(crate) const KEYS: &[Key] = &[
     key!(readahead.readahead_size: ByteSize, |_| Ok(()),
         "bytes that one reader in order may have ahead in any case; 32MiB are four requests in flight, 0 is none"),
     key!(readahead.readahead_max: Option<ByteSize>, |_| Ok(()),
-        "bytes it may have ahead while memory is to spare; auto is half of range.memory_budget"),
+        "bytes it may have ahead while memory is to spare; auto is range.memory_budget"),
     key!(readahead.prefetch_enabled: bool, |_| Ok(()),
         "whether the next reads are guessed and fetched ahead; what a reader announces is in any case"),
     key!(readahead.prefetch_multiplier: f64, |v| within(*v, 1.0, 64.0),

@@ -35,8 +35,8 @@ impl ReadAheadSettings {
             enabled: self.prefetch_enabled,
             size: self.readahead_size.bytes(),
             multiplier: self.prefetch_multiplier,
-            // Half: one reader must not take the memory of all others.
-            max: self.readahead_max.map_or(memory_budget / 2, ByteSize::bytes),
+            // What read-ahead keeps goes back as soon as a reader waits for memory, so it may have all of it.
+            max: self.readahead_max.map_or(memory_budget, ByteSize::bytes),
             ..ReadAheadConfig::default()
         }
     }
@@ -106,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_memory_is_the_most_unless_said_otherwise() {
+    fn all_of_the_memory_is_the_most_unless_said_otherwise() {
         let mut settings = ReadAheadSettings::default();
-        assert_eq!(settings.config(100 << 20).max, 50 << 20);
+        assert_eq!(settings.config(100 << 20).max, 100 << 20);
         settings.readahead_max = Some(ByteSize::mib(70));
         assert_eq!(settings.config(100 << 20).max, 70 << 20);
     }
