@@ -114,7 +114,7 @@ fn hits(c: &mut Criterion) {
         b.iter(|| {
             plain
                 .read_exact_at(&mut small, random.u64(0..SIZE / 4096) * 4096)
-                .unwrap()
+                .unwrap();
         });
     });
     group.finish();

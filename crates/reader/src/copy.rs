@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use forebay_range::RangeSink;
 use forebay_types::ByteRange;
-use tokio::task::JoinSet;
 
 use crate::blocks::Awaited;
 use crate::error::ReadError;
 use crate::handle::Handle;
+use crate::lanes::lanes;
 
 impl Handle {
     /// Puts the bytes of `range`, as far as the object goes, into `sink`, each to its place counted from the start of
@@ -23,25 +23,8 @@ impl Handle {
         let range = range.clamp_to(self.size());
         let failed = |error: std::io::Error| ReadError::Sink(Arc::new(error));
         sink.begin(range.len()).map_err(failed)?;
-        let blocks = &self.inner.blocks;
-        let config = &blocks.fetch.target().config;
-        // A few more parts than bodies flow: each waits for its turn before the one in front of it has ended.
-        let lanes = config.max_concurrent_ranges.saturating_add(4).clamp(1, 64);
-        let mut tasks = JoinSet::new();
-        let mut rest = range;
-        while !rest.is_empty() || !tasks.is_empty() {
-            if rest.is_empty() || tasks.len() >= lanes {
-                if let Some(ended) = tasks.join_next().await {
-                    ended.map_err(|e| ReadError::Task(e.to_string()))??;
-                }
-                continue;
-            }
-            // Lanes are whole units of the object, so that a lane is a request.
-            let unit = blocks.unit();
-            let (part, after) = rest.split_at(unit - rest.start() % unit);
-            rest = after;
-            tasks.spawn(self.clone().lane(part, range.start(), sink.clone()));
-        }
+        let lane = |part| self.clone().lane(part, range.start(), sink.clone());
+        lanes(&self.inner.blocks, range, lane).await?;
         Ok(range.len())
     }
 

@@ -21,6 +21,7 @@ mod copy;
 mod error;
 mod handle;
 mod io;
+mod lanes;
 mod object;
 mod open;
 mod options;

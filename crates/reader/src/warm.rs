@@ -4,11 +4,11 @@ use forebay_cache::Waited;
 use forebay_range::Target;
 use forebay_types::{BLOCK, BlockRange, ByteRange, Intent, RangeSpec};
 use serde::Serialize;
-use tokio::task::JoinSet;
 
 use crate::begin::Want;
 use crate::error::ReadError;
 use crate::handle::Handle;
+use crate::lanes::lanes;
 use crate::reader::Reader;
 
 /// What warming an object took.
@@ -55,21 +55,8 @@ impl Reader {
             here.map(|(blocks, _)| blocks.bytes(object.size()).len()).sum()
         };
         let found = present();
-        let lanes = config.max_concurrent_ranges.saturating_add(4).clamp(1, 64);
-        let mut tasks = JoinSet::new();
-        let mut rest = object.whole();
-        while !rest.is_empty() || !tasks.is_empty() {
-            if rest.is_empty() || tasks.len() >= lanes {
-                if let Some(ended) = tasks.join_next().await {
-                    ended.map_err(|e| ReadError::Task(e.to_string()))??;
-                }
-                continue;
-            }
-            let unit = handle.inner.blocks.unit();
-            let (part, after) = rest.split_at(unit - rest.start() % unit);
-            rest = after;
-            tasks.spawn(handle.clone().warm_part(part));
-        }
+        let lane = |part| handle.clone().warm_part(part);
+        lanes(&handle.inner.blocks, object.whole(), lane).await?;
         self.flush().await;
         Ok(Warmed {
             size: object.size(),

@@ -6,6 +6,7 @@ mod ahead;
 mod faults;
 mod fresh;
 mod memory;
+mod model;
 mod order;
 mod reads;
 mod sharing;

@@ -10,8 +10,8 @@ use forebay_readahead::ReadAheadConfig;
 use forebay_reader::{Freshness, Handle, OpenOptions, Reader, ReaderOptions};
 use forebay_source::{Opener, Source, SourceOptions};
 pub(crate) use forebay_testkit::within;
-use forebay_testkit::{Content, Face, Lab, Profile, init_logging};
-use forebay_types::{ByteRange, Clock, ManualClock, SystemClock};
+use forebay_testkit::{Attributes, Content, Face, Lab, Profile, init_logging};
+use forebay_types::{ByteRange, Clock, ManualClock, ObjectId, SystemClock, Version};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -99,20 +99,9 @@ impl World {
             .record_keys(true)
             .start()
             .unwrap();
-        let mut options = SourceOptions::default();
-        for (name, value) in [
-            ("aws_endpoint_url", lab.endpoint()),
-            ("aws_allow_http", "true".to_owned()),
-            ("aws_access_key_id", "forebay-lab".to_owned()),
-            ("aws_secret_access_key", "forebay-lab-secret".to_owned()),
-            ("aws_region", "us-east-1".to_owned()),
-            ("aws_copy_if_not_exists", "multipart".to_owned()),
-        ] {
-            options.cloud.insert(name.to_owned(), value);
-        }
         Self {
+            opener: opener(&lab.endpoint()),
             lab,
-            opener: Opener::new(options),
             dir: tempfile::tempdir().unwrap(),
             setup,
         }
@@ -142,6 +131,16 @@ impl World {
         let content = Content::pattern(seed, size);
         self.lab.objects().put(BUCKET, key, content.clone());
         content
+    }
+
+    /// A version whose tag tells its content to whoever sees it: [`content_of`].
+    pub(crate) fn put_tagged(&self, key: &str, seed: u64, size: u64) {
+        let attributes = Attributes {
+            etag: Some(format!("\"{seed}\"")),
+            ..Attributes::default()
+        };
+        let content = Content::pattern(seed, size);
+        self.lab.objects().put_with(BUCKET, key, content, attributes);
     }
 
     pub(crate) fn source(&self, key: &str) -> Source {
@@ -175,6 +174,30 @@ impl World {
             .get(&format!("{BUCKET}/{key}"))
             .map_or(0, |counts| counts.gets)
     }
+}
+
+/// Opens what the lab at `endpoint` shows.
+pub(crate) fn opener(endpoint: &str) -> Opener {
+    let mut options = SourceOptions::default();
+    for (name, value) in [
+        ("aws_endpoint_url", endpoint),
+        ("aws_allow_http", "true"),
+        ("aws_access_key_id", "forebay-lab"),
+        ("aws_secret_access_key", "forebay-lab-secret"),
+        ("aws_region", "us-east-1"),
+        ("aws_copy_if_not_exists", "multipart"),
+    ] {
+        options.cloud.insert(name.to_owned(), value.to_owned());
+    }
+    Opener::new(options)
+}
+
+/// The bytes of a version that [`World::put_tagged`] made.
+pub(crate) fn content_of(id: &ObjectId) -> Content {
+    let Version::ETag(tag) = &id.version else {
+        panic!("{id} has no tag");
+    };
+    Content::pattern(tag.trim_matches('"').parse().unwrap(), id.size)
 }
 
 /// The most memory that was in use at a time: looked at every millisecond.
