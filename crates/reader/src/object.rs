@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use forebay_cache::{Cache, CachedObject, Hold, Staging};
 use forebay_range::{RangeError, Reservation, Urgency};
-use forebay_types::{ByteRange, ObjectId, Origin, Version};
+use forebay_types::{ByteRange, ObjectId, Origin};
 
 use crate::handle::Inner;
 
@@ -162,10 +162,8 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    /// The object of this id, shared with everybody who has it open. Kept in `cache`, unless nothing tells its versions
-    /// apart: such bytes could be mixed with those of another version later.
+    /// The object of this id, shared with everybody who has it open; kept in `cache`, if one is given.
     pub(crate) fn get(&self, id: ObjectId, cache: Option<&Cache>) -> Arc<Object> {
-        let cache = cache.filter(|_| id.version != Version::Unknown);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (id, cache.is_some());
         if let Some(object) = open.get(&key).and_then(Weak::upgrade) {

@@ -162,7 +162,7 @@ impl Reader {
             config: config.clone(),
             ..target
         };
-        let cache = self.shared.cache.as_ref().filter(|_| target.cached);
+        let cache = self.shared.cache_for(&target, &known);
         let object = self.shared.objects.get(target.object_id(&known), cache);
         let fetch = self.shared.engine.fetch(target, known);
         Ok(Found {
@@ -187,7 +187,7 @@ impl Reader {
         let (fetch, first) = opened.into_fetch();
         let target = fetch.target().clone();
         let range = resolve(&target, spec, known.size)?;
-        let cache = self.shared.cache.as_ref().filter(|_| target.cached);
+        let cache = self.shared.cache_for(&target, &known);
         let object = self.shared.objects.get(target.object_id(&known), cache);
         self.shared.trust(&object.name());
         if let Some(cached) = &object.cached {

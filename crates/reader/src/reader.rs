@@ -3,15 +3,22 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use forebay_cache::Cache;
-use forebay_range::RangeEngine;
+use forebay_range::{Known, RangeEngine, Target};
 use forebay_readahead::{ReadAheadConfig, Report};
+
+use forebay_types::Version;
 
 use crate::buffers::Buffers;
 use crate::object::{Name, Objects};
 use crate::options::ReaderOptions;
 use crate::stats::{ReaderStats, Reads};
+
+/// Since its last change an object is told from later versions by the date alone: the step of HTTP dates, and as much
+/// again for clocks that differ.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Reads objects through the cache, with read-ahead. Cheap to clone; clones share everything, so one per process is
 /// right.
@@ -88,6 +95,21 @@ impl Reader {
 }
 
 impl Shared {
+    /// The cache, if this version of the target may be kept in it: not if its source is as near as the disk, and not if
+    /// another version could pass for this one, whose bytes would then be mixed with it.
+    pub(crate) fn cache_for(&self, target: &Target, known: &Known) -> Option<&Cache> {
+        let told_apart = match known.version {
+            Version::ETag(_) => true,
+            // Two changes within a second have the same date.
+            Version::Modified(micros) => {
+                let changed = Duration::from_micros(u64::try_from(micros).unwrap_or_default());
+                self.engine.clock().wall() >= changed + SETTLED
+            }
+            Version::Unknown => false,
+        };
+        self.cache.as_ref().filter(|_| target.cached && told_apart)
+    }
+
     /// The server said that an object changed or went away.
     pub(crate) fn doubt(&self, name: Name) {
         self.doubted

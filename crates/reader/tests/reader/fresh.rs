@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use forebay_reader::{Freshness, OpenOptions};
-use forebay_types::{ErrorKind, ManualClock, RangeSpec};
+use forebay_testkit::{FaultKind, Rule};
+use forebay_types::{Clock, ErrorKind, ManualClock, RangeSpec, SystemClock};
 use futures::TryStreamExt;
 
 use crate::world::{KIB, MIB, Setup, World, check, settled, within};
@@ -125,4 +126,26 @@ async fn an_object_that_went_away_is_not_found_though_it_is_cached() {
         OpenOptions::default().freshness(Freshness::Never),
     ));
     assert_eq!(cached.await.unwrap().size(), MIB);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_a_date_tells_apart_is_kept_once_the_date_is_past() {
+    let clock = ManualClock::default();
+    let world = World::new(Setup::small_parts().clock(&clock));
+    world.lab.faults().add(Rule::new(FaultKind::MissingETag));
+    let content = world.put("object", 1, MIB);
+    // The lab's dates are those of the machine; the clock here stands at the same moment.
+    clock.advance(SystemClock::new().wall().saturating_sub(clock.wall()));
+    let reader = world.reader();
+    let entries = || reader.stats().cache.unwrap().entry_count;
+    for (wait, kept) in [(0, 0), (5, 1)] {
+        clock.advance(Duration::from_secs(wait));
+        let handle = within(reader.open(world.http_target("object"), OpenOptions::default()))
+            .await
+            .unwrap();
+        check(&handle, &content, 0, MIB).await;
+        drop(handle);
+        reader.flush().await;
+        assert_eq!(entries(), kept, "after {wait} s");
+    }
 }
