@@ -15,7 +15,8 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 
 use super::cases::{
-    CacheBefore, Case, KERNEL_READ, RANDOM_READ, RANDOM_READERS, RANDOM_READS_EACH, READERS, STRIDE,
+    CacheBefore, Case, FIRST_BYTES, KERNEL_READ, RANDOM_READ, RANDOM_READERS, RANDOM_READS_EACH, READERS,
+    STRIDE,
 };
 use super::engine::random_ranges;
 use super::prepare::options;
@@ -70,6 +71,7 @@ pub(super) async fn run(
     };
     let measured = match spec.case {
         Case::Cold => bench.cold().await?,
+        Case::FirstByteCold => bench.first_byte().await?,
         Case::Warm if baseline => bench.cat()?,
         Case::Warm => bench.warm().await?,
         Case::TryRead => bench.try_read().await?,
@@ -105,6 +107,21 @@ impl Bench<'_> {
         let watch = Stopwatch::start(self.clock);
         let served = stream_all(&self.reader, self.target.clone()).await?;
         Ok(measured(&watch, served))
+    }
+
+    async fn first_byte(&self) -> Result<Measured> {
+        let watch = Stopwatch::start(self.clock);
+        let begun = self.clock.now();
+        let handle = self
+            .reader
+            .open(self.target.clone(), OpenOptions::default())
+            .await?;
+        let served = handle.read_at(0, FIRST_BYTES as usize).await?.len() as u64;
+        let latencies = vec![self.clock.now() - begun];
+        Ok(Measured {
+            latencies,
+            ..measured(&watch, served)
+        })
     }
 
     async fn random(&self) -> Result<Measured> {

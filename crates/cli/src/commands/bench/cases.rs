@@ -27,6 +27,8 @@ pub(crate) enum Case {
     Memory,
     /// All bytes in order into an empty cache.
     Cold,
+    /// An unknown object opened, and its first MiB, into an empty cache.
+    FirstByteCold,
     /// All bytes out of a complete cache, 1 MiB at a time.
     Warm,
     /// 4 KiB at random places of a warm object, on the calling thread.
@@ -93,7 +95,7 @@ pub(crate) enum CacheBefore {
     Crowded,
 }
 
-const ALL: [Case; 18] = [
+const ALL: [Case; 19] = [
     Case::Sequential,
     Case::SequentialKnown,
     Case::AnyOrder,
@@ -103,6 +105,7 @@ const ALL: [Case; 18] = [
     Case::Many,
     Case::Memory,
     Case::Cold,
+    Case::FirstByteCold,
     Case::Warm,
     Case::TryRead,
     Case::RandomCold,
@@ -158,6 +161,7 @@ impl Case {
             Self::Many => "many",
             Self::Memory => "memory",
             Self::Cold => "cold",
+            Self::FirstByteCold => "first-byte-cold",
             Self::Warm => "warm",
             Self::TryRead => "try-read",
             Self::RandomCold => "random-cold",
@@ -208,7 +212,7 @@ impl Case {
 
     pub(crate) fn measure(self) -> Measure {
         match self {
-            Self::FirstByte | Self::TryRead | Self::Start => Measure::Latency,
+            Self::FirstByte | Self::FirstByteCold | Self::TryRead | Self::Start => Measure::Latency,
             Self::Readers => Measure::Requests,
             Self::Handles => Measure::Memory,
             _ => Measure::Throughput,
@@ -224,6 +228,7 @@ impl Case {
             | Self::AnyOrder
             | Self::File
             | Self::FirstByte
+            | Self::FirstByteCold
             | Self::Random
             | Self::Many
             | Self::Memory
@@ -254,6 +259,7 @@ impl Case {
             | Self::Many
             | Self::Memory => CacheBefore::None,
             Self::Cold
+            | Self::FirstByteCold
             | Self::RandomCold
             | Self::RandomUnaligned
             | Self::Strided
@@ -270,7 +276,7 @@ impl Case {
     pub(crate) fn goal(self, profile: LabProfile) -> Option<f64> {
         match (self, profile) {
             (Self::Sequential | Self::SequentialKnown | Self::AnyOrder | Self::File, _) => Some(0.95),
-            (Self::FirstByte, LabProfile::Standard) => Some(0.95),
+            (Self::FirstByte | Self::FirstByteCold, LabProfile::Standard) => Some(0.95),
             (Self::Random | Self::Many | Self::RandomCold | Self::RandomUnaligned, LabProfile::Standard) => {
                 Some(0.9)
             }
@@ -278,7 +284,12 @@ impl Case {
             (Self::Warm, _) => Some(0.8),
             (Self::TryRead | Self::Readers | Self::Handles | Self::Start, _) => Some(1.0),
             (
-                Self::FirstByte | Self::Random | Self::Many | Self::RandomCold | Self::RandomUnaligned,
+                Self::FirstByte
+                | Self::FirstByteCold
+                | Self::Random
+                | Self::Many
+                | Self::RandomCold
+                | Self::RandomUnaligned,
                 LabProfile::Loopback,
             )
             | (Self::Memory | Self::Strided | Self::SequentialReadAt, _) => None,

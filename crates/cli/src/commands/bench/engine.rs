@@ -155,7 +155,7 @@ pub(super) async fn raw(spec: &Spec, clock: &SystemClock) -> Result<Done> {
                 .fetch(addr, &path, spec.size, part, spec.connections, sink)
                 .await
         }
-        Case::FirstByte => {
+        Case::FirstByte | Case::FirstByteCold => {
             let first = [ByteRange::new(0, FIRST_BYTES.min(spec.size))];
             client.fetch_ranges(addr, &path, &first, 1).await
         }
@@ -179,7 +179,7 @@ pub(super) async fn raw(spec: &Spec, clock: &SystemClock) -> Result<Done> {
         fetched: report.bytes,
         requests: report.requests as u64,
         connections: match spec.case {
-            Case::FirstByte => 1,
+            Case::FirstByte | Case::FirstByteCold => 1,
             Case::Random => RANDOM_READERS as u64,
             _ => spec.connections as u64,
         },
