@@ -40,8 +40,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let path = Path::from("numbers");
     store.put(&path, vec![7; 30 << 20].into()).await?;
     for _ in 0..2 {
-        let bytes: usize =
-            store.get(&path).await?.into_stream().try_fold(0, |n, chunk| async move { Ok(n + chunk.len()) }).await?;
+        let bytes: usize = store
+            .get(&path)
+            .await?
+            .into_stream()
+            .try_fold(0, |n, chunk| async move { Ok(n + chunk.len()) })
+            .await?;
         let few = store.get_ranges(&path, &[0..4, 1000..1010]).await?;
         reader.flush().await;
         let stats = reader.stats();

@@ -27,11 +27,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     );
 
     let mut options = SourceOptions::default();
-    options.cloud.insert("aws_skip_signature".to_owned(), "true".to_owned());
+    options
+        .cloud
+        .insert("aws_skip_signature".to_owned(), "true".to_owned());
     let source = Opener::new(options).open(&url.parse()?)?;
     let config = Arc::new(RangeEngineConfig::for_profile(&source.profile));
 
-    let handle = reader.open(Target::new(&source, config), OpenOptions::default()).await?;
+    let handle = reader
+        .open(Target::new(&source, config), OpenOptions::default())
+        .await?;
     println!("{}", handle.id());
     for round in ["first", "second"] {
         for tenth in 0..10 {

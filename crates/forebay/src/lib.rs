@@ -87,6 +87,8 @@ pub use forebay_cache as cache;
 pub use forebay_range as range;
 pub use forebay_readahead as readahead;
 pub use forebay_reader as reader;
-pub use forebay_reader::{CachedStore, Freshness, Handle, OpenOptions, ReadError, ReadStream, Reader, ReaderOptions};
+pub use forebay_reader::{
+    CachedStore, Freshness, Handle, OpenOptions, ReadError, ReadStream, Reader, ReaderOptions,
+};
 pub use forebay_source as source;
 pub use forebay_types as types;

@@ -19,7 +19,15 @@ const PICTURE: [(&str, &[&str]); 9] = [
     // The command line brings the lab along, for `demo` and `bench --lab`.
     (
         "cli",
-        &["types", "source", "range", "cache", "readahead", "reader", "testkit"],
+        &[
+            "types",
+            "source",
+            "range",
+            "cache",
+            "readahead",
+            "reader",
+            "testkit",
+        ],
     ),
 ];
 

@@ -83,7 +83,7 @@ impl Ahead {
     /// The bytes of a read that was not here stay until those of later reads took their place.
     pub(crate) fn remember(&mut self, blocks: &Blocks, range: ByteRange) {
         let mut range = BlockRange::touching(range).bytes(blocks.object.size());
-        blocks.relax(range);
+
         if range.len() > RECENT {
             let (before, last) = range.split_at(range.len() - RECENT);
             blocks.consumed(before);

@@ -1,7 +1,7 @@
 //! What is missing is claimed, given memory, and fetched.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use forebay_cache::{Claim, Claimed, Purpose};
@@ -48,8 +48,8 @@ impl Want {
 pub(crate) struct Task {
     pub(crate) range: ByteRange,
     id: u64,
-    /// All its bytes came.
-    delivered: Arc<AtomicBool>,
+    /// How it ended: `None` in it if all its bytes came.
+    ended: Arc<OnceLock<Option<Arc<RangeError>>>>,
     work: JoinHandle<Result<(), Arc<RangeError>>>,
 }
 
@@ -202,9 +202,9 @@ impl Blocks {
         let (fetch, shared) = (self.fetch.clone(), self.shared.clone());
         let name = self.object.name();
         let urgency = Urgency::new(intent);
-        let delivered = Arc::new(AtomicBool::new(false));
+        let ended = Arc::new(OnceLock::new());
         let queued = self.object.queue(range, &urgency);
-        let flag = delivered.clone();
+        let tell = ended.clone();
         let work = async move {
             let _queued = queued;
             let outcome = match first {
@@ -217,7 +217,8 @@ impl Blocks {
             // The stage lands what is left when it is dropped, before the claim closes.
             match outcome.map(drop) {
                 Ok(()) => {
-                    flag.store(true, Relaxed);
+                    // Set once, by this task alone.
+                    let _ = tell.set(None);
                     claim.complete();
                     Ok(())
                 }
@@ -226,6 +227,7 @@ impl Blocks {
                         shared.doubt(name);
                     }
                     let error = Arc::new(error);
+                    let _ = tell.set(Some(error.clone()));
                     claim.fail(error.clone());
                     Err(error)
                 }
@@ -235,7 +237,7 @@ impl Blocks {
         Task {
             range,
             id,
-            delivered,
+            ended,
             work,
         }
     }
@@ -269,7 +271,12 @@ impl Blocks {
 impl Task {
     /// Whether all its bytes came: if they are gone again, others needed the memory.
     pub(crate) fn has_delivered(&self) -> bool {
-        self.delivered.load(Relaxed)
+        matches!(self.ended.get(), Some(None))
+    }
+
+    /// Why they did not.
+    pub(crate) fn error(&self) -> Option<Arc<RangeError>> {
+        self.ended.get().cloned().flatten()
     }
 
     /// Whether nothing of it is to come any more.

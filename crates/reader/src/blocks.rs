@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
 use forebay_cache::{CachedObject, ReadOutcome, Wait, Waited};
-use forebay_range::{Fetch, RangeEngineConfig};
+use forebay_range::{Fetch, RangeEngineConfig, RangeError};
 use forebay_types::{BLOCK, BlockRange, ByteRange};
 use tokio::runtime::Handle as Runtime;
 
@@ -42,6 +42,7 @@ pub(crate) struct Blocks {
 #[derive(Debug)]
 pub(crate) struct Awaited {
     blocks: Blocks,
+    range: ByteRange,
     tasks: Vec<Task>,
 }
 
@@ -147,7 +148,10 @@ impl Blocks {
 
     /// This handle is done reading `range` for now.
     pub(crate) fn relax(&self, range: ByteRange) {
-        self.object.staging.relax(self.keeper, range);
+        let blocks = BlockRange::touching(range);
+        self.object
+            .staging
+            .relax(self.keeper, blocks.bytes(self.object.size()));
     }
 
     /// This handle has the bytes of `range`, or no longer wants them.
@@ -179,8 +183,11 @@ impl Blocks {
             }
             let mine = awaited.brings(at);
             let begun = self.begin_with(&mut want);
-            let refused = begun.refused == Some(at) && begun.tasks.is_empty();
+            // What was not needed others wait for.
+            want.memory = None;
             begun.tasks.into_iter().for_each(|task| awaited.add(task));
+            // Memory is refused from the start of a block on.
+            let refused = begun.refused.is_some_and(|from| from <= at) && !awaited.brings(at);
             if refused {
                 want.memory = Some(self.memory(OVERDRAFT).await);
                 continue;
@@ -194,6 +201,8 @@ impl Blocks {
                     tokio::task::yield_now().await;
                     continue;
                 }
+                // It failed before the wait began.
+                Waited::Gone if let Some(error) = awaited.error(at) => return Err(ReadError::Range(error)),
                 Waited::Gone if excuses > 0 => {}
                 Waited::Gone => {
                     return Err(ReadError::Task("the requests ended before their time".to_owned()));
@@ -241,9 +250,11 @@ impl Blocks {
 }
 
 impl Awaited {
-    pub(crate) fn new(blocks: &Blocks) -> Self {
+    /// For a read of `range`.
+    pub(crate) fn new(blocks: &Blocks, range: ByteRange) -> Self {
         Self {
             blocks: blocks.clone(),
+            range,
             tasks: Vec::new(),
         }
     }
@@ -265,6 +276,12 @@ impl Awaited {
         self.tasks.iter().any(brought)
     }
 
+    /// Why the byte at `at` did not come, of the last that was to bring it.
+    fn error(&self, at: u64) -> Option<Arc<RangeError>> {
+        let brings = |task: &&Task| task.range.start() <= at && at < task.range.end();
+        self.tasks.iter().rev().find(brings)?.error()
+    }
+
     /// What brought the byte at `at` is history.
     fn forget(&mut self, at: u64) {
         self.tasks
@@ -282,6 +299,8 @@ impl Drop for Awaited {
         for task in &self.tasks {
             self.blocks.abandon(task);
         }
+        // Nobody is reading here any more, however the read ended: who needs memory may have this.
+        self.blocks.relax(self.range);
     }
 }
 

@@ -32,7 +32,7 @@ impl Handle {
         let inner = &*self.inner;
         let blocks = &inner.blocks;
         inner.count(part, blocks.find(part));
-        let mut awaited = Awaited::new(blocks);
+        let mut awaited = Awaited::new(blocks, part);
         let mut at = part.start();
         while at < part.end() {
             let chunks = blocks.next(at, part.end(), at + 1, &mut awaited).await?;

@@ -206,7 +206,7 @@ impl Handle {
             inner,
             range,
             at: range.start(),
-            awaited: Awaited::new(&inner.blocks),
+            awaited: Awaited::new(&inner.blocks, range),
         };
         let found = inner.blocks.find(range);
         if found == Found::Nowhere {

@@ -76,7 +76,7 @@ impl Handle {
     /// The next bytes of a reader in order, at least one, none beyond `step`.
     async fn step(self, step: ByteRange, tell: bool) -> Result<Vec<Bytes>, ReadError> {
         let inner = &*self.inner;
-        let mut awaited = Awaited::new(&inner.blocks);
+        let mut awaited = Awaited::new(&inner.blocks, step);
         if tell {
             // Demand first: it goes before read-ahead in every queue.
             let found = inner.blocks.find(step);
@@ -89,8 +89,7 @@ impl Handle {
         let (at, end) = (step.start(), step.end());
         let bytes = inner.blocks.next(at, end, at + 1, &mut awaited).await?;
         inner.ahead().adopt(awaited.let_be());
-        let got = bytes.iter().map(|chunk| chunk.len() as u64).sum();
-        inner.blocks.relax(ByteRange::at(at, got));
+
         Ok(bytes)
     }
 }

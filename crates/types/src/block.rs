@@ -102,10 +102,7 @@ mod tests {
     fn the_last_block_may_be_short() {
         let size = 2 * BLOCK + 10;
         assert_eq!(BlockRange::of_size(size), BlockRange::new(0, 3));
-        assert_eq!(
-            BlockRange::new(2, 3).bytes(size),
-            ByteRange::new(2 * BLOCK, size)
-        );
+        assert_eq!(BlockRange::new(2, 3).bytes(size), ByteRange::new(2 * BLOCK, size));
         let tail = ByteRange::new(BLOCK, size);
         assert_eq!(BlockRange::inside(tail, size), BlockRange::new(1, 3));
         assert_eq!(

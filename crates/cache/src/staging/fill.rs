@@ -44,12 +44,15 @@ pub(super) struct Fill<H, E> {
 }
 
 /// A reader who wants the bytes `consumed..until`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Keeper {
     name: u64,
     consumed: u64,
+    /// What he has further on: several readers of one handle take it in any order.
+    later: Vec<ByteRange>,
     until: u64,
-    urgent: bool,
+    /// What he is reading now.
+    reading: Vec<ByteRange>,
 }
 
 /// Somebody who waits for the byte at `at`; until he has it, it stays.
@@ -246,7 +249,10 @@ impl<H: Hold, E: Clone> Table<H, E> {
                 let Some(unread) = fill.keepers.iter().map(|keeper| keeper.consumed).min() else {
                     continue;
                 };
-                if fill.open || disk != on_disk || fill.keepers.iter().any(|keeper| keeper.urgent) {
+                if fill.open
+                    || disk != on_disk
+                    || fill.keepers.iter().any(|keeper| !keeper.reading.is_empty())
+                {
                     continue;
                 }
                 let before = fill.arrived - fill.start;
@@ -269,9 +275,13 @@ impl<H: Hold, E: Clone> Table<H, E> {
             if fill.start >= range.end() {
                 break;
             }
-            // What is not read to its end is being read still.
             for keeper in fill.keepers.iter_mut().filter(|keeper| keeper.name == name) {
-                keeper.urgent &= range.end() < keeper.until.min(fill.end);
+                keeper.reading.retain_mut(|reading| {
+                    if range.start() <= reading.start() {
+                        *reading = ByteRange::new(reading.start().max(range.end()), reading.end());
+                    }
+                    !reading.is_empty()
+                });
             }
         }
     }
@@ -353,20 +363,36 @@ impl<H: Hold, E: Clone> Table<H, E> {
     }
 }
 
+impl Keeper {
+    /// Joins what he has to what he has from the front on.
+    fn advance(&mut self) {
+        while let Some(next) = self.later.iter().position(|range| range.start() <= self.consumed) {
+            let range = self.later.swap_remove(next);
+            self.consumed = self.consumed.max(range.end());
+        }
+    }
+}
+
 impl<H: Hold, E> Fill<H, E> {
     fn keep(&mut self, name: u64, range: ByteRange, urgent: bool) {
         let (from, until) = (range.start().max(self.start), range.end().min(self.end));
+        let reading = urgent.then_some(ByteRange::new(from, until));
         match self.keepers.iter_mut().find(|keeper| keeper.name == name) {
             Some(keeper) => {
                 keeper.consumed = keeper.consumed.min(from);
+                // What he wants again he has not.
+                keeper
+                    .later
+                    .retain(|range| range.end() <= from || until <= range.start());
                 keeper.until = keeper.until.max(until);
-                keeper.urgent |= urgent;
+                keeper.reading.extend(reading);
             }
             None => self.keepers.push(Keeper {
                 name,
                 consumed: from,
+                later: Vec::new(),
                 until,
-                urgent,
+                reading: reading.into_iter().collect(),
             }),
         }
     }
@@ -374,11 +400,12 @@ impl<H: Hold, E> Fill<H, E> {
     fn consume(&mut self, name: u64, range: ByteRange) {
         let end = self.end;
         self.keepers.retain_mut(|keeper| {
-            // From its front only: what lies before was not read yet, and goes together with it later. A block of
-            // which the reader has the end is one that he has.
-            let from = range.start() - range.start() % BLOCK;
-            if keeper.name == name && from <= keeper.consumed {
-                keeper.consumed = keeper.consumed.max(range.end());
+            if keeper.name == name {
+                // A block of which the reader has the end is one that he has.
+                keeper
+                    .later
+                    .push(ByteRange::new(range.start() - range.start() % BLOCK, range.end()));
+                keeper.advance();
             }
             keeper.consumed < keeper.until.min(end)
         });

@@ -340,3 +340,17 @@ fn who_leaves_keeps_nothing() {
     world.staging.leave(1);
     assert_eq!(world.held(), 0);
 }
+
+#[test]
+fn what_is_read_in_any_order_leaves_once_the_front_is_read() {
+    let world = World::new(4);
+    let claim = world.claim(0..4, MEMORY).remove(0);
+    claim.arrived(bytes(0..4));
+    claim.complete();
+    for block in [2, 1, 3] {
+        world.staging.consumed(1, ByteRange::at(block * BLOCK, BLOCK));
+        assert_eq!(world.held(), 4, "block 0 is not read");
+    }
+    world.staging.consumed(1, ByteRange::at(0, BLOCK));
+    assert_eq!(world.held(), 0);
+}

@@ -155,7 +155,7 @@ impl Failure {
             Self::Status { status, .. } => match status {
                 401 | 403 => ErrorKind::Denied,
                 404 | 410 => ErrorKind::NotFound,
-                409 => ErrorKind::Conflict,
+                304 | 409 => ErrorKind::Conflict,
                 412 => ErrorKind::Changed,
                 501 | 505 => ErrorKind::Unsupported,
                 408 | 429 | 500..=599 => ErrorKind::Unavailable,
@@ -200,6 +200,12 @@ impl Failure {
     /// As the error that `object_store` callers expect.
     pub fn into_store_error(self, path: &str) -> object_store::Error {
         let path = path.to_owned();
+        if let Self::Status { status: 304, .. } = self {
+            return object_store::Error::NotModified {
+                path,
+                source: Box::new(self),
+            };
+        }
         match self.kind() {
             ErrorKind::NotFound => object_store::Error::NotFound {
                 path,
