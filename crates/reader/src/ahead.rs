@@ -43,8 +43,7 @@ impl Ahead {
 
     /// Tells the policy of a read and does what it says; gives back how many bytes beyond the object it would like.
     pub(crate) fn observe(&mut self, blocks: &Blocks, range: ByteRange, starved: bool) -> u64 {
-        let budget = blocks.shared.engine.budget();
-        let spare = budget.free().saturating_sub(budget.total() / 8);
+        let spare = blocks.shared.spare();
         let plan = self.policy.observe(Read {
             range,
             starved,
@@ -83,7 +82,6 @@ impl Ahead {
     /// The bytes of a read that was not here stay until those of later reads took their place.
     pub(crate) fn remember(&mut self, blocks: &Blocks, range: ByteRange) {
         let mut range = BlockRange::touching(range).bytes(blocks.object.size());
-
         if range.len() > RECENT {
             let (before, last) = range.split_at(range.len() - RECENT);
             blocks.consumed(before);

@@ -108,6 +108,11 @@ impl Blocks {
         Begun { tasks, refused }
     }
 
+    /// How much of a part that is longer than its memory may be in memory.
+    fn window(&self) -> u64 {
+        self.unit().min(self.shared.engine.budget().total() / 4)
+    }
+
     /// `tight`: in small pieces, the first of them above the budget if need be.
     fn claim(&self, blocks: BlockRange, want: &mut Want, tight: bool) -> Claims {
         let budget = self.shared.engine.budget();
@@ -145,38 +150,29 @@ impl Blocks {
             head.into_iter().chain(parts(rest, &config))
         };
         let (intent, unit) = (want.intent, self.unit());
-        let spare = if intent == Intent::Ahead {
-            budget.total() / 8
-        } else {
-            0
-        };
         let memory = &mut want.memory;
         let reserve = |bytes: u64| {
             let whole = single && bytes > unit;
-            let bytes = if whole {
-                unit.min(budget.total() / 4).max(BLOCK)
+            let bytes = if whole { self.window().max(BLOCK) } else { bytes };
+            let free = if intent == Intent::Ahead {
+                self.shared.spare()
             } else {
-                bytes
+                budget.free()
             };
-            if let Some(reservation) = memory.as_mut().and_then(|memory| memory.split(bytes)) {
-                return Some(Memory {
-                    whole,
-                    ..Memory::new(reservation)
-                });
-            }
-            if budget.free() >= bytes.saturating_add(spare)
-                && let Some(reservation) = budget.try_reserve(bytes)
-            {
-                return Some(Memory {
-                    whole,
-                    ..Memory::new(reservation)
-                });
-            }
-            let overdraft = Overdraft::take(&self.overdrawn).filter(|_| tight && bytes <= OVERDRAFT)?;
+            let waited_for = memory.as_mut().and_then(|memory| memory.split(bytes));
+            let reservation = waited_for.or_else(|| (bytes <= free).then(|| budget.try_reserve(bytes))?);
+            let (reservation, overdraft) = match reservation {
+                Some(reservation) => (reservation, None),
+                None => {
+                    let overdraft =
+                        Overdraft::take(&self.overdrawn).filter(|_| tight && bytes <= OVERDRAFT)?;
+                    (budget.overdraw(bytes), Some(overdraft))
+                }
+            };
             Some(Memory {
-                reservation: budget.overdraw(bytes),
+                reservation,
                 whole,
-                _overdraft: Some(overdraft),
+                _overdraft: overdraft,
             })
         };
         self.object.staging.claim(blocks, purpose, present, cut, reserve)
@@ -197,7 +193,7 @@ impl Blocks {
             skip,
         );
         if self.object.single_stream.load(Relaxed) && range.len() > self.unit() {
-            stage.no_further_ahead_than(self.unit().min(self.shared.engine.budget().total() / 4));
+            stage.no_further_ahead_than(self.window());
         }
         let (fetch, shared) = (self.fetch.clone(), self.shared.clone());
         let name = self.object.name();
@@ -269,6 +265,11 @@ impl Blocks {
 }
 
 impl Task {
+    /// Whether it is to bring the byte at `at`.
+    pub(crate) fn brings(&self, at: u64) -> bool {
+        self.range.start() <= at && at < self.range.end()
+    }
+
     /// Whether all its bytes came: if they are gone again, others needed the memory.
     pub(crate) fn has_delivered(&self) -> bool {
         matches!(self.ended.get(), Some(None))

@@ -265,27 +265,25 @@ impl Awaited {
 
     /// Whether one of them was to bring the byte at `at`.
     fn brings(&self, at: u64) -> bool {
-        self.tasks
-            .iter()
-            .any(|task| task.range.start() <= at && at < task.range.end())
+        self.tasks.iter().any(|task| task.brings(at))
     }
 
     /// Whether the byte at `at` was brought by one of them.
     fn delivered(&self, at: u64) -> bool {
-        let brought = |task: &Task| task.range.start() <= at && at < task.range.end() && task.has_delivered();
-        self.tasks.iter().any(brought)
+        self.tasks
+            .iter()
+            .any(|task| task.brings(at) && task.has_delivered())
     }
 
     /// Why the byte at `at` did not come, of the last that was to bring it.
     fn error(&self, at: u64) -> Option<Arc<RangeError>> {
-        let brings = |task: &&Task| task.range.start() <= at && at < task.range.end();
-        self.tasks.iter().rev().find(brings)?.error()
+        self.tasks.iter().rev().find(|task| task.brings(at))?.error()
     }
 
     /// What brought the byte at `at` is history.
     fn forget(&mut self, at: u64) {
         self.tasks
-            .retain(|task| !(task.range.start() <= at && at < task.range.end() && task.has_delivered()));
+            .retain(|task| !(task.brings(at) && task.has_delivered()));
     }
 
     /// The read has its bytes: what is left of the parts is for later reads of the handle.

@@ -131,35 +131,35 @@ impl CachedStore {
             let found = self.reader.known(target, config, spec, known).map_err(failed)?;
             return Ok((found, facts));
         }
-        let mut told = None;
+        let mut changed = None;
         if let Some(here) = self.here(&target, spec) {
             let of_here = |facts: &Facts| Known::of(&facts.meta) == here;
-            let mut facts = self.facts().get(location).cloned().filter(of_here);
-            if facts.is_none() {
-                // Its last change and attributes are in no answer that says "not modified".
-                let head = GetOptions {
-                    head: true,
-                    ..GetOptions::default()
-                };
-                let answer = self.source.store.get_opts(location, head).await?;
-                facts = Some(self.remember(answer.meta, answer.attributes)).filter(of_here);
-                if let Some(facts) = facts {
-                    let found = self.reader.known(target, config, spec, here).map_err(failed)?;
-                    return Ok((found, facts));
-                }
-            } else {
+            let remembered = self.facts().get(location).cloned().filter(of_here);
+            if let Some(facts) = remembered {
                 let found = self
                     .reader
                     .confirm(target.clone(), config, spec, here)
                     .await
                     .map_err(failed)?;
                 if found.told.is_none() {
-                    return facts.map(|facts| (found, facts)).ok_or_else(|| failed(untold()));
+                    return Ok((found, facts));
                 }
-                told = Some(found);
+                changed = Some(found);
+            } else {
+                // Its last change and attributes are in no answer that says "not modified".
+                let head = GetOptions {
+                    head: true,
+                    ..GetOptions::default()
+                };
+                let answer = self.source.store.get_opts(location, head).await?;
+                let facts = self.remember(answer.meta, answer.attributes);
+                if of_here(&facts) {
+                    let found = self.reader.known(target, config, spec, here).map_err(failed)?;
+                    return Ok((found, facts));
+                }
             }
         }
-        let found = match told {
+        let found = match changed {
             Some(found) => found,
             None => self.reader.ask(target, config, spec).await.map_err(failed)?,
         };

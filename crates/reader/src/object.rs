@@ -20,16 +20,6 @@ pub(crate) struct Memory {
     pub(crate) _overdraft: Option<Overdraft>,
 }
 
-impl Memory {
-    pub(crate) fn new(reservation: Reservation) -> Self {
-        Self {
-            reservation,
-            whole: false,
-            _overdraft: None,
-        }
-    }
-}
-
 impl Hold for Memory {
     fn release(&mut self, bytes: u64) {
         if !self.whole {

@@ -110,6 +110,12 @@ impl Shared {
         self.cache.as_ref().filter(|_| target.cached && told_apart)
     }
 
+    /// Bytes of memory that read-ahead may take: an eighth of the budget is left to demand.
+    pub(crate) fn spare(&self) -> u64 {
+        let budget = self.engine.budget();
+        budget.free().saturating_sub(budget.total() / 8)
+    }
+
     /// The server said that an object changed or went away.
     pub(crate) fn doubt(&self, name: Name) {
         self.doubted
