@@ -123,6 +123,11 @@ impl CachedObject {
         runs
     }
 
+    /// Whether all of `blocks` are there: [`Self::presence`] without the runs.
+    pub fn has(&self, blocks: BlockRange) -> bool {
+        self.presence(blocks).iter().all(|(_, present)| *present)
+    }
+
     /// Whether every block is there. Cheap when that is known already.
     pub fn is_complete(&self) -> bool {
         self.open()

@@ -30,6 +30,22 @@ pub struct Report {
     pub runs_seen: u64,
 }
 
+impl std::ops::AddAssign for Report {
+    /// What several handles did together.
+    fn add_assign(&mut self, other: Self) {
+        self.reads += other.reads;
+        self.served += other.served;
+        self.asked_ahead += other.asked_ahead;
+        self.used_ahead += other.used_ahead;
+        self.wasted += other.wasted;
+        self.starved += other.starved;
+        self.unasked += other.unasked;
+        self.windows_grown += other.windows_grown;
+        self.windows_halved += other.windows_halved;
+        self.runs_seen += other.runs_seen;
+    }
+}
+
 /// What one run has ahead now, for a live view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Window {

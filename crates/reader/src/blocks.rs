@@ -104,10 +104,7 @@ impl Blocks {
     pub(crate) fn find(&self, range: ByteRange) -> Found {
         let reach = self.object.staging.reaches(range.start());
         let rest = ByteRange::new(reach.min(range.end()), range.end());
-        let on_disk = |cached: &Arc<CachedObject>| {
-            let runs = cached.presence(BlockRange::touching(rest));
-            runs.iter().all(|(_, present)| *present)
-        };
+        let on_disk = |cached: &Arc<CachedObject>| cached.has(BlockRange::touching(rest));
         if !rest.is_empty() && !self.object.cached.as_ref().is_some_and(on_disk) {
             return Found::Nowhere;
         }

@@ -172,8 +172,8 @@ impl CachedStore {
         let cache = self.reader.cache().filter(|_| target.cached)?;
         let cached = cache.lookup(&target.origin, target.path.as_ref())?;
         let range = spec.resolve(cached.id.size)?;
-        let runs = cache.object(&cached.id).presence(BlockRange::touching(range));
-        runs.iter().all(|(_, present)| *present).then_some(Known {
+        let has_all = cache.object(&cached.id).has(BlockRange::touching(range));
+        has_all.then_some(Known {
             size: cached.id.size,
             version: cached.id.version,
         })

@@ -11,7 +11,7 @@ use crate::ahead::Ahead;
 use crate::blocks::{Awaited, Blocks, Found, Here};
 use crate::buffers::BUFFER;
 use crate::error::ReadError;
-use crate::stats::{HandleStats, Reads, add};
+use crate::stats::{HandleStats, Reads};
 
 /// An object of one version, open for reading. Reads may run side by side; read-ahead follows up to four sequential
 /// runs among them. Clones are the same handle.
@@ -306,15 +306,12 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         let report = self.ahead().close(&self.blocks);
-        add(
-            &mut self
-                .blocks
-                .shared
-                .closed
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-            &report,
-        );
+        *self
+            .blocks
+            .shared
+            .closed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) += report;
         // Its own statement: the handle that goes with it takes the lock above.
         let next = std::mem::take(&mut *self.next.lock().unwrap_or_else(PoisonError::into_inner));
         next.end();

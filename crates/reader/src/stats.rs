@@ -39,20 +39,6 @@ pub struct ReaderStats {
     pub cache: Option<CacheStats>,
 }
 
-/// Adds what a handle's read-ahead did.
-pub(crate) fn add(sum: &mut Report, report: &Report) {
-    sum.reads += report.reads;
-    sum.served += report.served;
-    sum.asked_ahead += report.asked_ahead;
-    sum.used_ahead += report.used_ahead;
-    sum.wasted += report.wasted;
-    sum.starved += report.starved;
-    sum.unasked += report.unasked;
-    sum.windows_grown += report.windows_grown;
-    sum.windows_halved += report.windows_halved;
-    sum.runs_seen += report.runs_seen;
-}
-
 /// Reads, as they are counted.
 #[derive(Debug, Default)]
 pub(crate) struct Reads {
