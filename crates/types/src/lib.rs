@@ -3,7 +3,7 @@
 //! A read names an object, [`ObjectId`] (who serves it, which key, which version, how long), and a
 //! [`ByteRange`] of it (the cache counts in [`BlockRange`]s), with an [`Intent`]: somebody waits for the bytes, or they are fetched ahead, or a
 //! cache is being warmed. When it fails, the error of whichever stage it was says by its [`ErrorKind`] what the
-//! caller should do. Sizes that people type are [`ByteSize`]; time is asked from a [`Clock`]; every fixed
+//! caller should do. Memory that is kept for longer than one read is asked from a [`MemoryBudget`]. Sizes that people type are [`ByteSize`]; time is asked from a [`Clock`]; every fixed
 //! limit of the system stands in [`limits`].
 
 mod block;
@@ -13,6 +13,7 @@ mod clock;
 mod intent;
 mod kind;
 pub mod limits;
+mod memory;
 mod object_id;
 mod text;
 
@@ -22,5 +23,6 @@ pub use byte_size::{ByteSize, ParseByteSizeError};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use intent::Intent;
 pub use kind::ErrorKind;
+pub use memory::MemoryBudget;
 pub use object_id::{ObjectId, Origin, Version};
 pub use text::printable;
