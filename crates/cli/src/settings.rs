@@ -15,6 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use forebay_disk::DiskOptions;
 use forebay_range::{EngineOptions, FileSystemConfig, GateOptions, RangeEngineConfig};
 use forebay_reader::ReaderOptions;
 use forebay_source::{Profile, Scheme, SourceOptions, TransportOptions};
@@ -202,6 +203,9 @@ impl Settings {
                 ..TransportOptions::default()
             },
             sync_writes: self.file.sync_writes,
+            direct: FileSystemConfig::direct().store(),
+            disk: DiskOptions::default(),
+            memory: None,
             max_connections: self.range.max_connections,
         }
     }
@@ -256,6 +260,7 @@ impl Settings {
                     min_split_size: self.file.min_split_size.bytes(),
                     ..base
                 },
+                ..FileSystemConfig::default()
             };
             return files.effective();
         }

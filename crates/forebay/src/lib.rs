@@ -84,6 +84,7 @@
 //! ```
 
 pub use forebay_cache as cache;
+pub use forebay_disk as disk;
 pub use forebay_range as range;
 pub use forebay_readahead as readahead;
 pub use forebay_reader as reader;

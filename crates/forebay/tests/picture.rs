@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Who may depend on whom, dev-dependencies apart. A new arrow is a decision: it changes the picture first.
-const PICTURE: [(&str, &[&str]); 9] = [
+const PICTURE: [(&str, &[&str]); 10] = [
     ("types", &[]),
-    ("source", &["types"]),
+    ("disk", &["types"]),
+    ("source", &["types", "disk"]),
     ("range", &["types", "source"]),
     ("cache", &["types"]),
     ("readahead", &["types"]),
@@ -14,13 +15,14 @@ const PICTURE: [(&str, &[&str]); 9] = [
     ("testkit", &["types"]),
     (
         "forebay",
-        &["types", "source", "range", "cache", "readahead", "reader"],
+        &["types", "disk", "source", "range", "cache", "readahead", "reader"],
     ),
     // The command line brings the lab along, for `demo` and `bench --lab`.
     (
         "cli",
         &[
             "types",
+            "disk",
             "source",
             "range",
             "cache",

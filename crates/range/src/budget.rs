@@ -1,8 +1,10 @@
 //! Memory for bytes on their way, for all reads of an engine together.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use forebay_types::MemoryBudget;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// One permit of the semaphore stands for this many bytes: with `u32` permits the budget can be 16 TiB.
@@ -94,6 +96,12 @@ impl Budget {
 
     fn units_for(&self, bytes: u64) -> u32 {
         bytes.div_ceil(UNIT).min(u64::from(self.total_units)) as u32
+    }
+}
+
+impl MemoryBudget for Budget {
+    fn try_set_aside(&self, bytes: u64) -> Option<Box<dyn Any + Send + Sync>> {
+        Some(Box::new(self.try_reserve(bytes)?))
     }
 }
 

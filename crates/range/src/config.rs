@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay_source::Profile;
+use forebay_source::{DirectStoreOptions, Profile};
 use forebay_types::ByteSize;
 
 /// Settings of the range engine for one kind of source. The defaults come from the source's [`Profile`], where each
@@ -59,6 +59,12 @@ impl Default for RangeEngineConfig {
 /// How local files are read and written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileSystemConfig {
+    /// Whether that goes past the page cache.
+    pub direct_io: bool,
+    /// What offsets, lengths and addresses of direct I/O are multiples of; `None` for what the kernel says of each file.
+    pub alignment: Option<u64>,
+    /// The least that one direct request to the disk brings.
+    pub min_io_size: u64,
     /// Whether a put returns only when the disk has the bytes.
     pub sync_writes: bool,
     /// Whether large files are read in parallel ranges; off, each read is one stream.
@@ -68,16 +74,51 @@ pub struct FileSystemConfig {
 }
 
 impl Default for FileSystemConfig {
+    /// Through the page cache.
     fn default() -> Self {
         Self {
-            sync_writes: false,
-            enable_range_engine: true,
+            direct_io: false,
             range_engine: RangeEngineConfig::for_profile(&Profile::FILE),
+            enable_range_engine: true,
+            ..Self::direct()
         }
     }
 }
 
 impl FileSystemConfig {
+    /// Past the page cache.
+    pub fn direct() -> Self {
+        let store = DirectStoreOptions::default();
+        Self {
+            direct_io: store.direct_io,
+            alignment: store.alignment,
+            min_io_size: store.min_io_size,
+            sync_writes: store.sync_writes,
+            enable_range_engine: false,
+            range_engine: RangeEngineConfig::for_profile(&Profile::DIRECT),
+        }
+    }
+
+    /// Past the page cache, in parallel ranges, every put on the disk before it returns.
+    pub fn high_performance() -> Self {
+        Self {
+            sync_writes: true,
+            enable_range_engine: true,
+            ..Self::direct()
+        }
+    }
+
+    /// What the store is opened with.
+    pub fn store(&self) -> DirectStoreOptions {
+        DirectStoreOptions {
+            direct_io: self.direct_io,
+            alignment: self.alignment,
+            min_io_size: self.min_io_size,
+            sync_writes: self.sync_writes,
+            create_root: false,
+        }
+    }
+
     /// What the engine works with: ranges as configured, or no splitting at all.
     pub fn effective(&self) -> RangeEngineConfig {
         if self.enable_range_engine {

@@ -298,6 +298,7 @@ async fn request(
     state.count(|c| &c.requests, 1);
     let mut extensions = Extensions::new();
     extensions.insert(mark.clone());
+    extensions.insert(state.kept.clone());
     if fresh {
         extensions.insert(FreshConnection);
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use forebay_source::Kept;
 use forebay_types::{ByteRange, Clock, Intent, RangeSpec};
 use object_store::ObjectMeta;
 use tokio::sync::Notify;
@@ -42,6 +43,8 @@ pub(crate) struct ReadState {
     pub(crate) target: Target,
     /// The version that was begun; every answer must be of it.
     begun: OnceLock<Known>,
+    /// What the store keeps between the requests of this read.
+    pub(crate) kept: Kept,
     counters: Counters,
     started: Duration,
     /// `max_concurrent_ranges` of this read: a gate that never narrows, for its queues.
@@ -94,6 +97,7 @@ impl ReadState {
         Arc::new(Self {
             started: shared.clock.now(),
             begun,
+            kept: Kept::default(),
             counters: Counters::default(),
             flow: Gate::new(GateOptions { max: most, min: most }, shared.clock.clone()),
             held: AtomicU64::new(0),

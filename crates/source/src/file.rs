@@ -32,10 +32,10 @@ use rustix::fs::{Mode, OFlags};
 
 mod error;
 mod list;
-mod meta;
+pub(crate) mod meta;
 mod multipart;
 mod pieces;
-mod read;
+pub(crate) mod read;
 mod staged;
 mod write;
 
@@ -87,11 +87,11 @@ pub struct FileStoreOptions {
 /// crash can leave a temporary file behind (`find -name '.forebay-tmp-*'`), nothing else.
 #[derive(Clone)]
 pub struct FileStore {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What all clones and all running operations share.
-struct Inner {
+pub(crate) struct Inner {
     root: Dir,
     /// Where `root` was opened; only to be shown, all access goes through `root`.
     path: PathBuf,
@@ -186,7 +186,7 @@ impl Inner {
 }
 
 /// Starts `work` on the blocking pool at once; without a tokio runtime it runs where the future is polled.
-fn blocking<T: Send + 'static>(
+pub(crate) fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> impl Future<Output = Result<T>> + Send + 'static {
     let started = match tokio::runtime::Handle::try_current() {

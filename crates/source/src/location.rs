@@ -21,6 +21,8 @@ pub enum Scheme {
     Http,
     /// Local files through the page cache.
     File,
+    /// Local files past it.
+    Direct,
 }
 
 /// What a URL means, before anything is opened.
@@ -40,6 +42,8 @@ pub enum Location {
     Web(Url),
     /// `file:///path` (percent-decoded) or a plain path (taken as it stands).
     File(PathBuf),
+    /// `direct:///path` (percent-decoded): the same files, past the page cache.
+    Direct(PathBuf),
 }
 
 /// Why a URL could not be understood.
@@ -47,7 +51,7 @@ pub enum Location {
 pub enum LocationError {
     /// A scheme that no source has.
     #[error(
-        "'{scheme}://' is not a known kind of source; known are s3, gs, az, http, https, file, and plain paths"
+        "'{scheme}://' is not a known kind of source; known are s3, gs, az, http, https, file, direct, and plain paths"
     )]
     UnknownScheme {
         /// What was typed.
@@ -95,6 +99,7 @@ impl Location {
             Self::Bucket { scheme, .. } => *scheme,
             Self::Web(_) => Scheme::Http,
             Self::File(_) => Scheme::File,
+            Self::Direct(_) => Scheme::Direct,
         }
     }
 
@@ -103,7 +108,7 @@ impl Location {
         match self {
             Self::Bucket { key, .. } => key.is_empty() || key.ends_with('/'),
             Self::Web(url) => url.path().ends_with('/'),
-            Self::File(path) => path.as_os_str().as_encoded_bytes().ends_with(b"/"),
+            Self::File(path) | Self::Direct(path) => path.as_os_str().as_encoded_bytes().ends_with(b"/"),
         }
     }
 
@@ -115,7 +120,7 @@ impl Location {
                 let last = url.path_segments()?.next_back()?;
                 percent_decode_str(last).decode_utf8().ok()?.into_owned()
             }
-            Self::File(path) => path.file_name()?.to_str()?.to_owned(),
+            Self::File(path) | Self::Direct(path) => path.file_name()?.to_str()?.to_owned(),
         };
         let usable = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0']);
         usable.then_some(name)
@@ -150,7 +155,8 @@ impl FromStr for Location {
                 })?;
                 Ok(Self::Web(url))
             }
-            "file" => file(text, rest),
+            "file" => file(text, rest).map(Self::File),
+            "direct" => file(text, rest).map(Self::Direct),
             _ => Err(LocationError::UnknownScheme {
                 scheme: printable(scheme).into_owned(),
             }),
@@ -189,7 +195,7 @@ fn bucket(scheme: Scheme, typed: &str, rest: &str) -> Result<Location, LocationE
     })
 }
 
-fn file(text: &str, rest: &str) -> Result<Location, LocationError> {
+fn file(text: &str, rest: &str) -> Result<PathBuf, LocationError> {
     let malformed = |why: &str| LocationError::Malformed {
         url: printable(text).into_owned(),
         why: why.to_owned(),
@@ -199,7 +205,7 @@ fn file(text: &str, rest: &str) -> Result<Location, LocationError> {
         Some(at) if rest[..at].eq_ignore_ascii_case("localhost") => &rest[at..],
         _ => {
             return Err(malformed(
-                "a file URL needs an absolute path, as in file:///data/x",
+                "the URL of a file needs an absolute path, as in file:///data/x",
             ));
         }
     };
@@ -209,7 +215,7 @@ fn file(text: &str, rest: &str) -> Result<Location, LocationError> {
     if path.contains('\0') {
         return Err(malformed("its path has a NUL"));
     }
-    Ok(Location::File(path.into_owned().into()))
+    Ok(path.into_owned().into())
 }
 
 /// A URL as it may be shown: no user info, no query, no fragment.
@@ -246,6 +252,7 @@ impl fmt::Display for Location {
             }
             Self::Web(url) => f.write_str(&public_url(url)),
             Self::File(path) => f.write_str(&printable(&path.to_string_lossy())),
+            Self::Direct(path) => write!(f, "direct://{}", printable(&path.to_string_lossy())),
         }
     }
 }
@@ -275,6 +282,7 @@ mod tests {
             ("az://c/k", bucket(Scheme::Azure, "c", "k")),
             ("file:///a%20b", Location::File("/a b".into())),
             ("file://localhost/a", Location::File("/a".into())),
+            ("direct:///a%20b", Location::Direct("/a b".into())),
             ("/a%20b", Location::File("/a%20b".into())),
             ("rel/path", Location::File("rel/path".into())),
             ("we:ird", Location::File("we:ird".into())),
@@ -291,6 +299,7 @@ mod tests {
             ("s3:///k", "names no bucket"),
             ("s3://b@d/k", "cannot be a bucket"),
             ("file://host/x", "absolute path"),
+            ("direct://x", "absolute path"),
             ("http://", "not a URL"),
         ] {
             let error = text.parse::<Location>().unwrap_err().to_string();

@@ -3,6 +3,7 @@
 use std::path::{Component, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use forebay_disk::{Disk, EngineChoice};
 use forebay_types::{ErrorKind, ObjectId, Origin, Version, printable};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
@@ -11,6 +12,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, RetryConfig};
 
+use crate::direct::DirectStore;
 use crate::file::{FileStore, FileStoreError, FileStoreOptions};
 use crate::http_store::HttpStore;
 use crate::limit::ConnectionBudget;
@@ -27,6 +29,7 @@ pub struct Opener {
     options: Arc<SourceOptions>,
     budget: ConnectionBudget,
     transport: Arc<OnceLock<Transport>>,
+    disk: Arc<OnceLock<Disk>>,
 }
 
 /// A store that can be read, and what is known of it.
@@ -84,6 +87,14 @@ pub enum OpenError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A way to read disks that this machine has not.
+    #[error("direct reads by {engine} are not to be had here: {source}")]
+    Disk {
+        /// Which was insisted on.
+        engine: EngineChoice,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// A directory that is not usable.
     #[error(transparent)]
     File(#[from] FileStoreError),
@@ -94,7 +105,7 @@ impl OpenError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Client { .. } | Self::Name { .. } => ErrorKind::Invalid,
-            Self::Local { source, .. } => source.kind().into(),
+            Self::Local { source, .. } | Self::Disk { source, .. } => source.kind().into(),
             Self::File(error) => error.kind(),
         }
     }
@@ -108,6 +119,7 @@ impl Opener {
             options: Arc::new(options),
             budget,
             transport: Arc::default(),
+            disk: Arc::default(),
         }
     }
 
@@ -120,6 +132,22 @@ impl Opener {
     pub fn transport(&self) -> &Transport {
         self.transport
             .get_or_init(|| Transport::new(self.options.transport.clone()))
+    }
+
+    /// What all its files are read with past the page cache; made when the first one is opened.
+    ///
+    /// # Errors
+    /// If an engine is insisted on that this machine has not.
+    pub fn disk(&self) -> Result<&Disk, OpenError> {
+        if let Some(disk) = self.disk.get() {
+            return Ok(disk);
+        }
+        let disk = Disk::new(self.options.disk, self.options.memory.clone());
+        let disk = disk.map_err(|source| OpenError::Disk {
+            engine: self.options.disk.engine,
+            source,
+        })?;
+        Ok(self.disk.get_or_init(|| disk))
     }
 
     /// Opens what `location` names. Sends nothing: whether the object exists, the first read tells.
@@ -142,7 +170,7 @@ impl Opener {
                     Lister::Other,
                 ))
             }
-            Location::File(path) => self.open_file(location, path),
+            Location::File(path) | Location::Direct(path) => self.open_file(location, path),
         }
     }
 
@@ -290,13 +318,19 @@ impl Opener {
             why,
         };
         let path = Path::parse(&key).map_err(|e| name(e.to_string()))?;
+        // The same file is the same object, whichever way it is read.
+        let origin = Origin::new(format!("file://{}", root.display()), "");
+        let is_prefix = key.is_empty() || location.is_prefix();
+        if location.scheme() == Scheme::Direct {
+            let store = DirectStore::open(&root, self.options.direct, self.disk()?)?;
+            let lister = Lister::Files(store.files().clone());
+            return Ok(self.source(Arc::new(store), path, is_prefix, origin, Profile::DIRECT, lister));
+        }
         let options = FileStoreOptions {
             sync_writes: self.options.sync_writes,
             ..FileStoreOptions::default()
         };
         let store = FileStore::open(&root, options)?;
-        let origin = Origin::new(format!("file://{}", root.display()), "");
-        let is_prefix = key.is_empty() || location.is_prefix();
         let lister = Lister::Files(store.clone());
         Ok(self.source(Arc::new(store), path, is_prefix, origin, Profile::FILE, lister))
     }

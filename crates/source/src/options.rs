@@ -1,7 +1,12 @@
 //! Settings of sources. Plain data: who fills it (the command line reads environment and files) is not known here.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use forebay_disk::DiskOptions;
+use forebay_types::MemoryBudget;
+
+use crate::direct::DirectStoreOptions;
 use crate::transport::TransportOptions;
 
 /// How stores are reached.
@@ -15,6 +20,12 @@ pub struct SourceOptions {
     pub transport: TransportOptions,
     /// Whether a put to a local file returns only when the disk has it.
     pub sync_writes: bool,
+    /// How files are read and written past the page cache.
+    pub direct: DirectStoreOptions,
+    /// What all of them are read with.
+    pub disk: DiskOptions,
+    /// Who counts the memory that is kept for that.
+    pub memory: Option<Arc<dyn MemoryBudget>>,
     /// Requests in flight in the whole process; 0 means the default of 64 (S3 answers about 90 MB/s on each).
     pub max_connections: usize,
 }
@@ -37,6 +48,8 @@ impl std::fmt::Debug for SourceOptions {
             .field("cloud", &self.cloud.keys().collect::<Vec<_>>())
             .field("transport", &self.transport)
             .field("sync_writes", &self.sync_writes)
+            .field("direct", &self.direct)
+            .field("disk", &self.disk)
             .field("max_connections", &self.max_connections())
             .finish()
     }

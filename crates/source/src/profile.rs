@@ -43,6 +43,15 @@ impl Profile {
         cached: false,
     };
 
+    /// Local files past the page cache.
+    pub const DIRECT: Self = Self {
+        chunk_size: ByteSize::mib(64).bytes(),
+        min_split_size: ByteSize::mib(16).bytes(),
+        max_concurrent_ranges: 16,
+        split: true,
+        cached: false,
+    };
+
     /// Memory: nothing to wait for, so nothing to split.
     pub const MEMORY: Self = Self {
         split: false,

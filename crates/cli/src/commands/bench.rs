@@ -79,7 +79,7 @@ fn subject(args: &BenchReadArgs) -> Result<Subject> {
         return Ok(Subject::Lab);
     };
     Ok(match url.parse::<Location>()?.scheme() {
-        Scheme::File => Subject::LocalFile,
+        Scheme::File | Scheme::Direct => Subject::LocalFile,
         _ => Subject::Object,
     })
 }

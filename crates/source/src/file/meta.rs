@@ -17,15 +17,15 @@ pub(super) const DIRECTORY: &str = "a directory";
 ///
 /// The device is not in it: its number changes with a reboot, and the store stays within one tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(crate) struct Stamp {
     inode: u64,
-    pub(super) size: u64,
+    pub(crate) size: u64,
     seconds: i64,
     nanos: i64,
 }
 
 impl Stamp {
-    pub(super) fn of(file: &Metadata) -> Self {
+    pub(crate) fn of(file: &Metadata) -> Self {
         Self {
             inode: file.ino(),
             size: file.size(),
@@ -35,7 +35,7 @@ impl Stamp {
     }
 
     /// Strong and quoted, as RFC 9110 §8.8.3 writes it.
-    pub(super) fn etag(&self) -> String {
+    pub(crate) fn etag(&self) -> String {
         format!(
             "\"{:x}-{:x}.{:x}-{:x}\"",
             self.inode, self.seconds, self.nanos, self.size
@@ -43,7 +43,7 @@ impl Stamp {
     }
 
     /// As the trait describes an object. A time that chrono cannot hold becomes 1970.
-    pub(super) fn describe(&self, location: Path) -> ObjectMeta {
+    pub(crate) fn describe(&self, location: Path) -> ObjectMeta {
         let nanos = u32::try_from(self.nanos).unwrap_or(0);
         ObjectMeta {
             location,

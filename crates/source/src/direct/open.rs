@@ -1,0 +1,148 @@
+//! From a key to an open file.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use cap_std::fs::Metadata;
+use forebay_disk::{DirectFile, Disk, Wanted};
+use object_store::path::Path;
+use object_store::{GetOptions, Result};
+use rustix::fs::OFlags;
+
+use crate::file::meta::Stamp;
+use crate::file::read::Found;
+use crate::file::{FileStore, FileStoreError, blocking};
+use crate::kept::Kept;
+
+/// The files of a store that are being read.
+#[derive(Debug)]
+pub(super) struct Files {
+    disk: Disk,
+    wanted: Wanted,
+    /// By path, so that reads of one version share their edges. Only as long as somebody reads them.
+    open: Mutex<HashMap<Path, Weak<Open>>>,
+}
+
+/// An open file, and the version it had then.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) file: DirectFile,
+    pub(super) stamp: Stamp,
+    /// Its path, for errors.
+    pub(super) shown: String,
+}
+
+impl Files {
+    pub(super) fn new(disk: Disk, wanted: Wanted) -> Self {
+        Self {
+            disk,
+            wanted,
+            open: Mutex::default(),
+        }
+    }
+
+    pub(super) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// The file at `location`: the one that this read has already, if it is of the version that is asked for.
+    pub(super) async fn find(
+        self: &Arc<Self>,
+        names: &FileStore,
+        location: &Path,
+        options: &GetOptions,
+    ) -> Result<Arc<Open>> {
+        let kept = options.extensions.get::<Kept>();
+        if let Some(tag) = &options.if_match
+            && let Some(open) = kept.and_then(Kept::get::<Open>)
+            && open.stamp.etag() == *tag
+        {
+            return Ok(open);
+        }
+        let open = match names.inner.find_now(location) {
+            Some(found) => self.open(location, found)?,
+            None => {
+                let (files, inner, location) = (self.clone(), names.inner.clone(), location.clone());
+                blocking(move || Ok(files.open(&location, inner.find(&location)?)?)).await?
+            }
+        };
+        if let Some(kept) = kept {
+            kept.leave(open.clone());
+        }
+        Ok(open)
+    }
+
+    /// Makes a found file ready, or takes the one that others read if it is the same.
+    fn open(&self, location: &Path, found: Found) -> Result<Arc<Open>, FileStoreError> {
+        let known = |open: &HashMap<Path, Weak<Open>>| {
+            let open = open.get(location)?.upgrade()?;
+            (open.stamp == found.stamp).then_some(open)
+        };
+        let lock = || self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = known(&lock()) {
+            return Ok(open);
+        }
+        let Found { file, stamp, shown } = found;
+        if self.wanted.direct {
+            // Who refuses is told of by the disk, and read through the page cache.
+            let _ = ask_direct(&file);
+        }
+        let file = self
+            .disk
+            .open(file, self.wanted)
+            .map_err(|source| FileStoreError::Io {
+                action: "look up",
+                path: shown.clone(),
+                source,
+            })?;
+        let opened = Arc::new(Open { file, stamp, shown });
+        let mut open = lock();
+        if open.len() == open.capacity() {
+            open.retain(|_, file| file.strong_count() > 0);
+        }
+        open.insert(location.clone(), Arc::downgrade(&opened));
+        Ok(opened)
+    }
+}
+
+/// Sets O_DIRECT on an open file. Not at its open: there a refusal could not be told from a name that is invalid.
+fn ask_direct(file: &std::fs::File) -> rustix::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::fcntl_setfl(file, rustix::fs::fcntl_getfl(file)? | OFlags::DIRECT)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, OFlags::empty());
+    Ok(())
+}
+
+impl Open {
+    /// Fails if the file was written to since it was opened.
+    pub(super) fn unchanged(&self) -> Result<(), FileStoreError> {
+        let now = Metadata::from_file(self.file.file()).map_err(|source| self.failed(source))?;
+        let now = Stamp::of(&now);
+        if now == self.stamp {
+            return Ok(());
+        }
+        Err(FileStoreError::Changed {
+            path: self.shown.clone(),
+            was: self.stamp.etag(),
+            is: now.etag(),
+        })
+    }
+
+    /// The file has fewer bytes than it said when it was opened.
+    pub(super) fn ended_early(&self) -> FileStoreError {
+        let (was, is) = (self.stamp.etag(), self.stamp.etag());
+        let path = self.shown.clone();
+        self.unchanged()
+            .err()
+            .unwrap_or(FileStoreError::Changed { path, was, is })
+    }
+
+    pub(super) fn failed(&self, source: std::io::Error) -> FileStoreError {
+        FileStoreError::Io {
+            action: "read",
+            path: self.shown.clone(),
+            source,
+        }
+    }
+}
