@@ -1,4 +1,7 @@
-//! Memory that O_DIRECT takes: aligned, and in huge pages.
+//! The memory that direct writes come from.
+
+use forebay_disk::{Buffer, Pool};
+use rustix::io::Errno;
 
 /// 2 MiB: one huge page. The disk takes it in one request, with 4 KiB pages it would be 512 pieces and half as fast.
 pub(crate) const DIRECT_BUFFER: usize = 2 << 20;
@@ -9,35 +12,19 @@ pub(crate) const ALIGN: u64 = 4096;
 /// One buffer, kept for the life of a thread: first touches of memory cost more than the writes.
 #[derive(Debug, Default)]
 pub(crate) struct DirectBuffer {
-    memory: Vec<u8>,
-    start: usize,
+    memory: Option<Buffer>,
 }
 
 impl DirectBuffer {
-    /// The buffer; made at its first use.
-    pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        if self.memory.is_empty() {
-            // Twice the size, so that a huge page fits in wherever it begins; what is not touched takes no memory.
-            self.memory = vec![0; 2 * DIRECT_BUFFER];
-            self.start = self.memory.as_ptr().align_offset(DIRECT_BUFFER);
-            advise_huge(&mut self.memory[self.start..self.start + DIRECT_BUFFER]);
+    /// The buffer; made at its first use, out of no pool.
+    pub(crate) fn bytes(&mut self) -> Result<&mut [u8], Errno> {
+        if self.memory.is_none() {
+            let made = Pool::new(0, None).take(DIRECT_BUFFER, ALIGN as usize);
+            self.memory = Some(made.map_err(|_| Errno::NOMEM)?);
         }
-        &mut self.memory[self.start..self.start + DIRECT_BUFFER]
+        Ok(self.memory.as_mut().map_or(&mut [], AsMut::as_mut))
     }
 }
-
-#[cfg(target_os = "linux")]
-fn advise_huge(bytes: &mut [u8]) {
-    use rustix::mm::{Advice, madvise};
-    // SAFETY: the range is memory of ours, page aligned, and this advice changes no bytes.
-    let advised = unsafe { madvise(bytes.as_mut_ptr().cast(), bytes.len(), Advice::LinuxHugepage) };
-    if let Err(errno) = advised {
-        tracing::debug!(%errno, "no huge pages: direct writes are slower");
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn advise_huge(_: &mut [u8]) {}
 
 #[cfg(test)]
 mod tests {
@@ -46,9 +33,9 @@ mod tests {
     #[test]
     fn the_buffer_is_aligned_and_stays() {
         let mut buffer = DirectBuffer::default();
-        let first = buffer.bytes().as_ptr();
+        let first = buffer.bytes().unwrap().as_ptr();
         assert_eq!(first.align_offset(DIRECT_BUFFER), 0);
-        assert_eq!(buffer.bytes().len(), DIRECT_BUFFER);
-        assert_eq!(buffer.bytes().as_ptr(), first);
+        assert_eq!(buffer.bytes().unwrap().len(), DIRECT_BUFFER);
+        assert_eq!(buffer.bytes().unwrap().as_ptr(), first);
     }
 }

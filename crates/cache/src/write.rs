@@ -247,7 +247,7 @@ impl CachedObject {
         while !rest.is_empty() {
             let (part, after) = rest.split_at(DIRECT_BUFFER as u64);
             rest = after;
-            let buffer = &mut buffer.bytes()[..part.len() as usize];
+            let buffer = &mut buffer.bytes()?[..part.len() as usize];
             for block in buffer.chunks_mut(BLOCK as usize) {
                 source.copy_to(block);
                 crcs.push(crc32c(block));

@@ -9,7 +9,7 @@ const PICTURE: [(&str, &[&str]); 10] = [
     ("disk", &["types"]),
     ("source", &["types", "disk"]),
     ("range", &["types", "source"]),
-    ("cache", &["types"]),
+    ("cache", &["types", "disk"]),
     ("readahead", &["types"]),
     ("reader", &["types", "source", "range", "cache", "readahead"]),
     ("testkit", &["types"]),

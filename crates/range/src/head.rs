@@ -242,6 +242,10 @@ pub(crate) async fn send(
 /// The answer to a request or to its double.
 async fn hedged(state: &Arc<ReadState>, ask: Option<GetRange>) -> Result<GetResult, Failed> {
     let shared = &state.shared;
+    // A source that is never hedged tells the others nothing: a disk's microseconds are no measure of a server.
+    if !state.target.config.hedge && !state.target.config.ask_early {
+        return request(state, ask, EngineRead::default(), false).await;
+    }
     let sent_at = shared.clock.now();
     let threshold = {
         let mut hedge = shared.hedge();

@@ -34,6 +34,8 @@ impl Job {
     /// # Cancel safety
     /// Dropping the future ends the request; `out` has the bytes up to some chunk.
     pub(crate) async fn run<O: PartOut>(mut self, mut out: O) -> Result<O, RangeError> {
+        let intent = self.urgency.intent();
+        tracing::debug!(object = %self.state.target.name, part = %self.part, ?intent, "part");
         let mut at = self.part.start();
         let mut retries = Retries::new();
         loop {

@@ -155,7 +155,6 @@ impl Opened {
             };
             // Cut short for want of memory: of an answer for the whole part, only so much is taken.
             let (piece, left) = part.split_at(if one_stream { part.len() } else { held.bytes() });
-            tracing::debug!(object = %state.target.name, %piece, "part");
             let job = part::Job {
                 state: state.clone(),
                 part: piece,

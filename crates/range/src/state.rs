@@ -200,6 +200,25 @@ impl ReadState {
     }
 }
 
+impl Drop for ReadState {
+    /// Says what the read took, now that nobody asks for more.
+    fn drop(&mut self) {
+        let stats = self.stats();
+        if stats.requests == 0 {
+            return;
+        }
+        tracing::info!(
+            object = %self.target.name,
+            bytes = stats.bytes_downloaded,
+            ranges = stats.ranges_processed,
+            requests = stats.requests,
+            seconds = stats.elapsed.as_secs_f64(),
+            mb_s = stats.throughput_mbps(),
+            "read"
+        );
+    }
+}
+
 /// Where the bytes of one part go, in order. Called on runtime threads, so it must not block for long.
 pub trait PartOut: Send + 'static {
     /// Waits until more bytes can be taken. Cancel safe.
