@@ -140,7 +140,7 @@ impl Op {
         }
     }
 
-    fn succeed(mut self: Box<Self>) {
+    fn succeed(mut self) {
         self.deliver(true);
         if let (Some(done), Some(buffer)) = (self.done.take(), self.buffer.take()) {
             // Who has gone away needs nothing: the buffer goes back to its pool.
@@ -148,7 +148,7 @@ impl Op {
         }
     }
 
-    fn fail(mut self: Box<Self>, error: io::Error) {
+    fn fail(mut self, error: io::Error) {
         self.deliver(false);
         if let Some(done) = self.done.take() {
             let _ = done.send(Err(error));
