@@ -16,6 +16,8 @@ pub struct Budget {
     units: Arc<Semaphore>,
     total_units: u32,
     overdrawn: Arc<AtomicU64>,
+    /// Of the bytes reserved, those set aside for pools.
+    aside: Arc<AtomicU64>,
 }
 
 impl Budget {
@@ -29,6 +31,7 @@ impl Budget {
             units: Arc::new(Semaphore::new(total_units as usize)),
             total_units,
             overdrawn: Arc::default(),
+            aside: Arc::default(),
         }
     }
 
@@ -99,9 +102,37 @@ impl Budget {
     }
 }
 
+/// What may be set aside for longer than a read: this part of the budget. The rest is for bytes on their way.
+const ASIDE: u64 = 4;
+
 impl MemoryBudget for Budget {
+    /// At most a quarter of the budget in all.
     fn try_set_aside(&self, bytes: u64) -> Option<Box<dyn Any + Send + Sync>> {
-        Some(Box::new(self.try_reserve(bytes)?))
+        let most = self.total() / ASIDE;
+        let fits = |aside: u64| aside.checked_add(bytes).filter(|sum| *sum <= most);
+        self.aside.fetch_update(Relaxed, Relaxed, fits).ok()?;
+        // Takes the bytes off again if there is no room at the moment.
+        let mut share = Aside {
+            reservation: None,
+            bytes,
+            aside: self.aside.clone(),
+        };
+        share.reservation = Some(self.try_reserve(bytes)?);
+        Some(Box::new(share))
+    }
+}
+
+/// Bytes set aside.
+struct Aside {
+    reservation: Option<Reservation>,
+    bytes: u64,
+    aside: Arc<AtomicU64>,
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        self.reservation = None;
+        self.aside.fetch_sub(self.bytes, Relaxed);
     }
 }
 
@@ -178,5 +209,20 @@ mod tests {
         extra.release(400);
         drop((all, extra));
         assert_eq!(budget.in_flight(), 0);
+    }
+
+    #[test]
+    fn a_quarter_can_be_set_aside() {
+        let budget = Budget::new(8 << 20);
+        let one = budget.try_set_aside(1 << 20).unwrap();
+        let two = budget.try_set_aside(1 << 20).unwrap();
+        assert_eq!(budget.in_flight(), 2 << 20);
+        assert!(budget.try_set_aside(4096).is_none(), "no more than a quarter");
+        drop((one, two));
+        assert_eq!(budget.in_flight(), 0);
+        let used = budget.try_reserve(7 << 20).unwrap();
+        assert!(budget.try_set_aside(2 << 20).is_none(), "no room");
+        drop(used);
+        assert!(budget.try_set_aside(2 << 20).is_some());
     }
 }
