@@ -10,6 +10,7 @@ use crate::engine::{Engine, EngineChoice, EngineKind, choose};
 use crate::file::{DirectFile, Wanted};
 use crate::pool::Pool;
 use crate::stats::{Counters, DiskStats};
+use crate::write::DirectWriter;
 
 /// How disks are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,15 @@ impl Disk {
     /// If the file cannot be asked what it is.
     pub fn open(&self, file: File, wanted: Wanted) -> io::Result<DirectFile> {
         DirectFile::new(self.shared.clone(), file, wanted)
+    }
+
+    /// Takes over a new file, open for writing, and sets O_DIRECT on it if `wanted.direct`. One that refuses is written
+    /// through the page cache.
+    ///
+    /// # Errors
+    /// If the file cannot be asked what it is.
+    pub fn write(&self, file: File, wanted: Wanted) -> io::Result<DirectWriter> {
+        DirectWriter::new(self.shared.clone(), file, wanted)
     }
 
     /// The engine that serves.

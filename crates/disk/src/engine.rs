@@ -10,6 +10,12 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
     /// Which one.
     fn kind(&self) -> EngineKind;
 
+    /// The runtime that has to be polled for a read to come to its end that is begun here and now; `None` if it does
+    /// by itself.
+    fn reaper(&self) -> Option<tokio::runtime::Id> {
+        None
+    }
+
     /// Begins a read. Does not wait for the disk.
     fn start(&self, op: Box<Op>);
 }
@@ -66,7 +72,7 @@ pub(crate) fn choose(
     if choice == EngineChoice::Pread {
         return Ok((Box::new(Threads::new(threads)), None));
     }
-    match ring(pool) {
+    match ring(pool, threads) {
         Ok(rings) => Ok((rings, None)),
         Err(error) if choice == EngineChoice::IoUring => Err(error),
         Err(error) => {
@@ -77,12 +83,12 @@ pub(crate) fn choose(
 }
 
 #[cfg(target_os = "linux")]
-fn ring(pool: &crate::Pool) -> std::io::Result<Box<dyn Engine>> {
-    Ok(Box::new(crate::uring::Rings::probe(pool)?))
+fn ring(pool: &crate::Pool, threads: usize) -> std::io::Result<Box<dyn Engine>> {
+    Ok(Box::new(crate::uring::Rings::probe(pool, threads)?))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn ring(_: &crate::Pool) -> std::io::Result<Box<dyn Engine>> {
+fn ring(_: &crate::Pool, _: usize) -> std::io::Result<Box<dyn Engine>> {
     Err(std::io::Error::new(
         std::io::ErrorKind::Unsupported,
         "io_uring is a part of Linux",

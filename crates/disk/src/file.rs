@@ -12,12 +12,15 @@ use tokio::sync::oneshot;
 use crate::buffer::Buffer;
 use crate::disk::Shared;
 use crate::edges::{Claim, Edge, Edges};
-use crate::geometry::{Geometry, Told};
-use crate::op::{Op, Opened, direct_flag};
+use crate::geometry::{Geometry, MOST, Told};
+use crate::op::{AGAIN, AT_ONCE, Op, Opened, direct_flag};
 use crate::pool::SLAB;
 
 /// The longest read that is one request and one pooled buffer, in bytes, where it begins at a multiple of it.
 pub const MAX_READ: u64 = SLAB as u64;
+
+/// No file has bytes from here on: offsets of the kernel are signed, and whole units must fit.
+const LAST: u64 = i64::MAX as u64 / MOST * MOST;
 
 /// How a file is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,10 @@ impl DirectFile {
     pub(crate) fn new(disk: Arc<Shared>, file: File, wanted: Wanted) -> io::Result<Self> {
         let told = Told::of(&file)?;
         let is_direct = rustix::fs::fcntl_getfl(&file)?.contains(direct_flag());
+        if is_direct && !wanted.direct {
+            let flags = rustix::fs::fcntl_getfl(&file)?;
+            rustix::fs::fcntl_setfl(&file, flags - direct_flag())?;
+        }
         let opened = Opened::new(file, wanted.direct, told.mount);
         let refused = match told.alignment {
             _ if !wanted.direct => None,
@@ -120,11 +127,14 @@ impl DirectFile {
     /// # Cancel safety
     /// Dropping the future gives up the bytes; what was begun comes to its end, and its memory goes back.
     pub fn read(&self, range: ByteRange) -> impl Future<Output = io::Result<Bytes>> + Send + 'static {
+        let range = range.clamp_to(LAST);
         let this = self.clone();
-        let begun = this.inner.begin(range);
+        let begun = (!range.is_empty()).then(|| this.inner.begin(range));
         async move {
-            let begun = begun?;
-            this.collect(range, begun).await
+            match begun {
+                Some(begun) => this.collect(range, begun?).await,
+                None => Ok(Bytes::new()),
+            }
         }
     }
 
@@ -133,14 +143,21 @@ impl DirectFile {
     /// # Errors
     /// As [`Self::read`].
     pub fn read_blocking(&self, range: ByteRange) -> io::Result<Bytes> {
+        let range = range.clamp_to(LAST);
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
         let inner = &self.inner;
         let whole = inner.geometry.widen(range);
         let mut buffer = inner.buffer(whole)?;
         let (mut filled, needed) = (0, (range.end() - whole.start()) as usize);
+        let (unit, mut again) = (inner.geometry.unit as usize, 0);
         let counters = &inner.disk.counters;
         while filled < needed {
             let direct = inner.opened.is_direct();
-            let (at, memory) = (whole.start() + filled as u64, &mut buffer.as_mut()[filled..]);
+            let at = whole.start() + filled as u64;
+            let end = (whole.len() as usize).min(filled + AT_ONCE);
+            let memory = &mut buffer.as_mut()[filled..end];
             counters.reads.fetch_add(1, Relaxed);
             match rustix::io::pread(&inner.opened.file, memory, at) {
                 Ok(0) => break,
@@ -152,8 +169,13 @@ impl DirectFile {
                     };
                     counter.fetch_add(got as u64, Relaxed);
                     filled += got;
-                    if direct && !got.is_multiple_of(inner.geometry.unit as usize) {
-                        break;
+                    // As in `Op::finish`.
+                    if filled < needed && direct && !got.is_multiple_of(unit) {
+                        if again >= AGAIN || inner.opened.ends_by(at + got as u64) {
+                            break;
+                        }
+                        again += 1;
+                        filled -= filled % unit;
                     }
                 }
                 Err(rustix::io::Errno::INTR) => {}
@@ -248,33 +270,36 @@ impl Inner {
         let buffer = self.buffer(whole)?;
         let (mut own, mut owned) = (whole, [None; 2]);
         let (mut head, mut tail) = (None, None);
+        let claim = |at: u64| self.edges.claim(at, self.disk.engine.reaper());
         if range.start() != whole.start() {
-            match self.edges.claim(whole.start()) {
+            match claim(whole.start()) {
                 Claim::Mine => owned[0] = Some((whole.start(), 0)),
                 Claim::Theirs(told) => {
                     head = Some(told);
                     own = ByteRange::new(whole.start() + unit, whole.end());
                 }
+                Claim::Apart => {}
             }
         }
         let last = whole.end().saturating_sub(unit);
         // The only unit was claimed above, if its range does not begin with it.
         let is_apart = last > whole.start() || range.start() == whole.start();
         if range.end() != whole.end() && is_apart {
-            match self.edges.claim(last) {
+            match claim(last) {
                 Claim::Mine => owned[1] = Some((last, (last - whole.start()) as usize)),
                 Claim::Theirs(told) => {
                     tail = Some(told);
                     own = ByteRange::new(own.start(), last);
                 }
+                Claim::Apart => {}
             }
         }
         let own = if own.is_empty() {
             Own::None(buffer)
         } else {
             let (tell, told) = oneshot::channel();
-            // Who waits for the last unit wants all of it.
-            let needed = if owned[1].is_some() {
+            // Who waits for the last unit wants all of it, also where it is the first as well.
+            let needed = if owned.iter().flatten().any(|(at, _)| *at == last) {
                 own.end()
             } else {
                 range.end().min(own.end())

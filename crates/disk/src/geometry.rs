@@ -11,7 +11,7 @@ use crate::file::Wanted;
 const USUAL: u64 = 4096;
 
 /// The most that a file system or a user may ask for: a slab must hold several.
-const MOST: u64 = 1 << 20;
+pub(crate) const MOST: u64 = 1 << 20;
 
 /// How a file is read past the page cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Geometry {
 pub(crate) struct Told {
     /// Offsets, addresses; zero if the file cannot be read directly. `None` if it does not say.
     pub(crate) alignment: Option<(u64, u64)>,
+    /// The same for writing.
+    pub(crate) writes: Option<(u64, u64)>,
     pub(crate) mount: u64,
 }
 
@@ -74,23 +76,31 @@ impl Told {
             Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => {
                 return Ok(Self {
                     alignment: None,
+                    writes: None,
                     mount: 0,
                 });
             }
             Err(errno) => return Err(errno.into()),
         };
         let has = |flag: StatxFlags| told.stx_mask & flag.bits() != 0;
-        let alignment = has(StatxFlags::DIOALIGN).then(|| {
+        let writes = has(StatxFlags::DIOALIGN).then(|| {
+            (
+                u64::from(told.stx_dio_offset_align),
+                u64::from(told.stx_dio_mem_align),
+            )
+        });
+        let alignment = writes.map(|(writes, memory)| {
             // Where reads are more exacting than writes, or less, the kernel says so apart.
             let reads = u64::from(told.stx_dio_read_offset_align);
             let offset = match (has(read_align), reads) {
                 (true, reads) if reads > 0 => reads,
-                _ => u64::from(told.stx_dio_offset_align),
+                _ => writes,
             };
-            (offset, u64::from(told.stx_dio_mem_align))
+            (offset, memory)
         });
         Ok(Self {
             alignment,
+            writes,
             mount: if has(StatxFlags::MNT_ID) {
                 told.stx_mnt_id
             } else {
@@ -103,6 +113,7 @@ impl Told {
     pub(crate) fn of(_: &File) -> std::io::Result<Self> {
         Ok(Self {
             alignment: None,
+            writes: None,
             mount: 0,
         })
     }

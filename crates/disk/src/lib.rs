@@ -6,7 +6,7 @@
 //! is in flight, and goes to the engine: io_uring where the kernel lets us, else threads with pread
 //! ([`EngineKind`]). What comes back is trimmed to the bytes that were asked for and handed out as [`bytes::Bytes`] in
 //! the memory that the disk wrote to. A file system that refuses is read through the page cache, said once for each
-//! mount point and counted ([`DiskStats`]).
+//! mount point and counted ([`DiskStats`]). What is written goes the same way in whole units ([`DirectWriter`]).
 //!
 //! Nothing here knows names, versions or stores: that is for the callers.
 
@@ -24,6 +24,7 @@ mod slab;
 mod stats;
 #[cfg(target_os = "linux")]
 mod uring;
+mod write;
 
 pub use buffer::Buffer;
 pub use disk::{Disk, DiskOptions};
@@ -32,3 +33,4 @@ pub use file::{DirectFile, MAX_READ, Wanted};
 pub use geometry::Geometry;
 pub use pool::{Pool, PoolStats};
 pub use stats::DiskStats;
+pub use write::DirectWriter;

@@ -14,9 +14,13 @@ use crate::disk::Shared;
 use crate::edges::Edges;
 use crate::refusal;
 
-/// How often a read is begun again that ended without a reason of the disk's: interrupted, or cancelled because the
-/// thread that had submitted it ended.
-const AGAIN: u32 = 16;
+/// How often a read is begun again that ended without a reason of the disk's: interrupted, cut short, or cancelled
+/// because the thread that had submitted it ended.
+pub(crate) const AGAIN: u32 = 16;
+
+/// The most that one request asks for, in bytes: a multiple of every unit. The kernel stops at 2 GiB less a page, which
+/// would look like the end of the file.
+pub(crate) const AT_ONCE: usize = 1 << 30;
 
 /// An open file, and whether it is still read directly.
 #[derive(Debug)]
@@ -38,6 +42,11 @@ impl Opened {
 
     pub(crate) fn is_direct(&self) -> bool {
         self.direct.load(Relaxed)
+    }
+
+    /// Whether a direct read that stopped at `at`, within a unit, did so because the file ends.
+    pub(crate) fn ends_by(&self, at: u64) -> bool {
+        rustix::fs::fstat(&self.file).map_or(true, |stat| u64::try_from(stat.st_size).unwrap_or(0) <= at)
     }
 
     /// Goes on through the page cache.
@@ -91,7 +100,8 @@ impl Op {
     pub(crate) fn target(&mut self) -> (u64, &mut [u8]) {
         let at = self.base + self.filled as u64;
         let buffer = self.buffer.as_mut().map_or(&mut [][..], AsMut::as_mut);
-        (at, &mut buffer[self.filled..self.end])
+        let end = self.end.min(self.filled + AT_ONCE);
+        (at, &mut buffer[self.filled..end])
     }
 
     /// The slab that its memory is a piece of.
@@ -119,13 +129,18 @@ impl Op {
                 };
                 counter.fetch_add(got as u64, Relaxed);
                 self.filled += got;
-                // Only at the end of a file does a direct read stop within a unit.
-                let at_end = self.direct && !got.is_multiple_of(self.unit);
-                if self.filled >= self.needed || at_end {
-                    self.succeed();
-                } else {
-                    self.start();
+                if self.filled >= self.needed {
+                    return self.succeed();
                 }
+                if self.direct && !got.is_multiple_of(self.unit) {
+                    if self.again >= AGAIN || self.file.ends_by(self.base + self.filled as u64) {
+                        return self.succeed();
+                    }
+                    // It was cut short, or the file has grown: once more from where a direct read can begin.
+                    self.again += 1;
+                    self.filled -= self.filled % self.unit;
+                }
+                self.start();
             }
             Err(Errno::INTR | Errno::AGAIN | Errno::CANCELED) if self.again < AGAIN => {
                 self.again += 1;

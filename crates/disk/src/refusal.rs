@@ -7,7 +7,7 @@ use forebay_types::printable;
 
 static SAID: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
 
-/// Says that files of the mount with this number (statx's `stx_mnt_id`, 0 if unknown) are read through the page cache.
+/// Says that files of the mount with this number (statx's `stx_mnt_id`, 0 if unknown) go through the page cache.
 pub(crate) fn say(mount: u64, why: &str) {
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
     if !said.insert(mount) {
@@ -18,7 +18,7 @@ pub(crate) fn say(mount: u64, why: &str) {
         mount = %printable(&point),
         file_system = %printable(&kind),
         why,
-        "O_DIRECT is refused here: its files are read through the page cache"
+        "O_DIRECT is refused here: its files go through the page cache"
     );
 }
 

@@ -135,6 +135,7 @@ fn nothing_lies_at_the_end_of_the_number_space() {
             ByteRange::at(i64::MAX as u64 + 1, 10_000),
             ByteRange::at(1 << 62, 10_000),
         ];
+        let all = ByteRange::new(0, most);
         for engine in engines() {
             let disk = disk(engine);
             let file = open(&disk, &path, Wanted::default());
@@ -142,6 +143,11 @@ fn nothing_lies_at_the_end_of_the_number_space() {
             for _ in 0..2 {
                 check_all(&file, &[], &ranges);
             }
+            // More than there is memory.
+            let error = block_on(file.read(all)).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory, "{error}");
+            let error = file.read_blocking(all).unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::OutOfMemory, "{error}");
             assert!(
                 file.is_direct(),
                 "a range without bytes says nothing about the disk"
