@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use forebay_disk::EngineChoice;
 use forebay_types::{ByteSize, RangeSpec};
+use serde::{Deserialize, Serialize};
 
 /// One fast read path from slow storage to whatever reads it.
 #[derive(Debug, Parser)]
@@ -79,7 +81,7 @@ pub(crate) enum Command {
 /// One URL.
 #[derive(Debug, Args)]
 pub(crate) struct UrlArg {
-    /// s3://bucket/key, gs://, az://, http(s)://, file:///path or a plain path
+    /// s3://bucket/key, gs://, az://, http(s)://, file:///path, direct:///path (past the page cache) or a plain path
     pub(crate) url: String,
 }
 
@@ -175,6 +177,8 @@ pub(crate) struct ManArgs {
 pub(crate) enum BenchCommand {
     /// Reading: sequential, random, many objects; beside a raw client and other tools
     Read(BenchReadArgs),
+    /// A disk past the page cache: in order, at random, whole files; beside fio, the page cache and a plain loop
+    Direct(BenchDirectArgs),
     /// One measured run in a process of its own; orders come on standard input
     #[command(hide = true)]
     Worker,
@@ -215,6 +219,76 @@ pub(crate) struct BenchReadArgs {
     /// Write a bar chart (SVG)
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchDirectArgs {
+    /// File to read; made, and removed afterwards, if there is none
+    pub(crate) file: String,
+    /// Bytes of a file that is made
+    #[arg(long, default_value = "1GiB", value_name = "SIZE")]
+    pub(crate) size: ByteSize,
+    /// Only the whole file by default settings, with the range engine or without it
+    #[arg(long, value_enum)]
+    pub(crate) range_engine: Option<Switch>,
+    /// Only the whole file in order, in requests of this many bytes
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) block: Option<ByteSize>,
+    /// Requests at a time of reads in order (8 if nothing is said), and of random ones; only those
+    #[arg(long, value_name = "N")]
+    pub(crate) depth: Option<usize>,
+    /// Only direct reads, by this engine instead of the one of the settings
+    #[arg(long, value_enum)]
+    pub(crate) engine: Option<DiskEngine>,
+    /// Which cases, or groups of them: seq, rand, whole, file, direct, small, medium, large
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) cases: Vec<String>,
+    /// Only files of these sizes: small (below 4 MB), medium (4, 32, 100 MB), large (100 MB, 1 GB)
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub(crate) sizes: Vec<FileSizes>,
+    /// Repetitions of each case; medians are shown
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// Write a bar chart (SVG)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+}
+
+/// On or off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+/// What reads a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+pub(crate) enum DiskEngine {
+    /// io_uring where the kernel lets us, else threads
+    Auto,
+    /// io_uring, or an error
+    #[value(name = "io_uring")]
+    IoUring,
+    /// Threads that wait in pread
+    Pread,
+}
+
+impl From<DiskEngine> for EngineChoice {
+    fn from(engine: DiskEngine) -> Self {
+        match engine {
+            DiskEngine::Auto => Self::Auto,
+            DiskEngine::IoUring => Self::IoUring,
+            DiskEngine::Pread => Self::Pread,
+        }
+    }
+}
+
+/// Files by their size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FileSizes {
+    Small,
+    Medium,
+    Large,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

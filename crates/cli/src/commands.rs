@@ -50,6 +50,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Cache(CacheCommand::Clear) => cache::clear(&session),
         Command::Cache(CacheCommand::Verify) => cache::verify(&session),
         Command::Bench(BenchCommand::Read(args)) => bench::read(&session, &args),
+        Command::Bench(BenchCommand::Direct(args)) => bench::direct(&session, &args),
         Command::Bench(BenchCommand::Worker) => bench::worker(&session),
         Command::Bench(BenchCommand::Serve) => bench::serve(),
         Command::Doctor => doctor::run(&session, &env),

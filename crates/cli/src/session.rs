@@ -7,7 +7,7 @@ use std::time::Duration;
 use forebay_cache::Cache;
 use forebay_range::{RangeEngine, RangeEngineConfig, Target};
 use forebay_reader::Reader;
-use forebay_source::{Location, Opener, Scheme, Source};
+use forebay_source::{Location, Opener, Scheme, Source, SourceOptions};
 use forebay_types::{ErrorKind, SystemClock, printable};
 use object_store::path::Path;
 
@@ -33,12 +33,15 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(settings: Settings, output: Output, config_flag: Option<PathBuf>) -> Self {
-        let opener = Opener::new(settings.source_options());
         let engine = RangeEngine::with_options(
             RangeEngineConfig::default(),
             settings.engine_options(),
             Arc::new(SystemClock::new()),
         );
+        let opener = Opener::new(SourceOptions {
+            memory: Some(Arc::new(engine.budget().clone())),
+            ..settings.source_options()
+        });
         Self {
             settings,
             opener,

@@ -5,6 +5,7 @@
 //! unknown one is an error that names the nearest known one.
 
 mod cache;
+mod direct;
 mod file;
 mod keys;
 mod readahead;
@@ -15,7 +16,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use forebay_disk::DiskOptions;
 use forebay_range::{EngineOptions, FileSystemConfig, GateOptions, RangeEngineConfig};
 use forebay_reader::ReaderOptions;
 use forebay_source::{Profile, Scheme, SourceOptions, TransportOptions};
@@ -27,6 +27,7 @@ use crate::env::Env;
 use crate::exit::Result;
 
 pub(crate) use cache::{CacheSettings, existing};
+pub(crate) use direct::DirectSettings;
 pub(crate) use keys::{KEYS, Key};
 pub(crate) use readahead::ReadAheadSettings;
 pub(crate) use value::Kind;
@@ -39,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) readahead: ReadAheadSettings,
     pub(crate) http: HttpSettings,
     pub(crate) file: FileSettings,
+    pub(crate) direct: DirectSettings,
     /// Settings of the cloud clients, by lower-case name of their environment variable.
     cloud: BTreeMap<String, String>,
     /// Where each setting came from, by `table.key`.
@@ -131,6 +133,8 @@ impl Default for FileSettings {
 pub(crate) enum Origin {
     /// Nobody said anything.
     Default,
+    /// Another setting that stands for several.
+    Preset,
     /// The settings file.
     File(PathBuf),
     /// An environment variable.
@@ -143,6 +147,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::Preset => f.write_str(direct::PRESET),
             Self::File(path) => f.write_str(&printable(&path.to_string_lossy())),
             Self::Env(name) => f.write_str(name),
             Self::Flag(name) => f.write_str(name),
@@ -172,7 +177,7 @@ impl Settings {
 
     /// Where the value of `key` came from.
     pub(crate) fn origin(&self, key: &Key) -> &Origin {
-        self.origins.get(key.name).unwrap_or(&Origin::Default)
+        self.origins.get(key.name).unwrap_or_else(|| self.unsaid(key))
     }
 
     /// The settings file that would be read, and whether it was there.
@@ -187,6 +192,7 @@ impl Settings {
         self.cloud.keys().map(String::as_str)
     }
 
+    /// How sources are reached; whose memory budget counts is for the caller to say.
     pub(crate) fn source_options(&self) -> SourceOptions {
         SourceOptions {
             cloud: self.cloud.clone(),
@@ -202,9 +208,10 @@ impl Settings {
                     .or_else(|| Some(self.cloud.get("aws_ca_bundle")?.into())),
                 ..TransportOptions::default()
             },
-            sync_writes: self.file.sync_writes,
-            direct: FileSystemConfig::direct().store(),
-            disk: DiskOptions::default(),
+            sync_writes: self.files().sync_writes,
+            direct: self.direct().store(),
+            disk: self.direct.disk(),
+            // Who counts memory is made when the settings are known.
             memory: None,
             max_connections: self.range.max_connections,
         }
@@ -243,28 +250,51 @@ impl Settings {
         }
     }
 
+    /// How local files are read and written through the page cache.
+    pub(crate) fn files(&self) -> FileSystemConfig {
+        let usual = FileSystemConfig::default();
+        FileSystemConfig {
+            sync_writes: self.file.sync_writes,
+            enable_range_engine: self.file.enable_range_engine,
+            range_engine: RangeEngineConfig {
+                chunk_size: self.file.chunk_size.bytes(),
+                max_concurrent_ranges: self.file.max_concurrent_ranges,
+                min_split_size: self.file.min_split_size.bytes(),
+                ..self.patience(&usual.range_engine)
+            },
+            ..usual
+        }
+    }
+
+    /// How local files are read and written past the page cache.
+    pub(crate) fn direct(&self) -> FileSystemConfig {
+        let direct = &self.direct;
+        FileSystemConfig {
+            direct_io: direct.direct_io,
+            alignment: direct.alignment.map(ByteSize::bytes),
+            min_io_size: direct.min_io_size.bytes(),
+            sync_writes: direct.sync_writes,
+            enable_range_engine: direct.enable_range_engine,
+            range_engine: RangeEngineConfig {
+                chunk_size: direct.chunk_size.bytes(),
+                max_concurrent_ranges: direct.max_concurrent_ranges,
+                min_split_size: direct.min_split_size.bytes(),
+                ..self.patience(&FileSystemConfig::direct().range_engine)
+            },
+        }
+    }
+
     /// How objects of a kind of source are read.
     pub(crate) fn range_config(&self, scheme: Scheme, profile: &Profile) -> RangeEngineConfig {
-        let base = RangeEngineConfig {
-            stall_timeout: self.range.stall_timeout,
-            max_retries: self.range.max_retries,
-            ..RangeEngineConfig::for_profile(profile)
-        };
-        if scheme == Scheme::File {
-            let files = FileSystemConfig {
-                sync_writes: self.file.sync_writes,
-                enable_range_engine: self.file.enable_range_engine,
-                range_engine: RangeEngineConfig {
-                    chunk_size: self.file.chunk_size.bytes(),
-                    max_concurrent_ranges: self.file.max_concurrent_ranges,
-                    min_split_size: self.file.min_split_size.bytes(),
-                    ..base
-                },
-                ..FileSystemConfig::default()
-            };
-            return files.effective();
+        match scheme {
+            Scheme::File => return self.files().effective(),
+            Scheme::Direct => return self.direct().effective(),
+            Scheme::S3 | Scheme::Gcs | Scheme::Azure | Scheme::Http => {}
         }
-        let range = &self.range;
+        let (range, base) = (
+            &self.range,
+            self.patience(&RangeEngineConfig::for_profile(profile)),
+        );
         let min_split = range.min_split_size.map_or(base.min_split_size, ByteSize::bytes);
         RangeEngineConfig {
             chunk_size: range.chunk_size.map_or(base.chunk_size, ByteSize::bytes),
@@ -277,6 +307,15 @@ impl Settings {
             hedge: range.hedge,
             ask_early: range.ask_early,
             ..base
+        }
+    }
+
+    /// With what holds for sources of any kind.
+    fn patience(&self, config: &RangeEngineConfig) -> RangeEngineConfig {
+        RangeEngineConfig {
+            stall_timeout: self.range.stall_timeout,
+            max_retries: self.range.max_retries,
+            ..config.clone()
         }
     }
 }

@@ -1,12 +1,13 @@
 //! `forebay bench`: figures that can be compared.
 //!
-//! Each run is a process of its own ([`worker`]), so that CPU time and peak memory are its own, and so is the lab
+//! Each run is a process of its own (`worker`), so that CPU time and peak memory are its own, and so is the lab
 //! server ([`serve`]). Ours and the baseline take turns, A B A B; medians are shown, the first pair is thrown away.
 //! `cases` says what is measured and what docs/benchmarks.md promises, `engine` and `cached` do it, `report` says what
-//! comes out. Caches of runs are temporary directories beside the user's.
+//! comes out. Caches of runs are temporary directories beside the user's. Disks are measured by `direct`.
 
 mod cached;
 mod cases;
+mod direct;
 mod engine;
 mod peers;
 mod plot;
@@ -15,16 +16,15 @@ mod report;
 mod sample;
 mod server;
 mod work;
+mod worker;
 
+pub(crate) use direct::run as direct;
 pub(crate) use sample::cpu_time;
 pub(crate) use work::lab_options;
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 
 use forebay_source::{Location, Scheme};
-use forebay_types::ErrorKind;
 use indicatif::ProgressBar;
 
 use crate::args::{BenchReadArgs, LabProfile};
@@ -36,6 +36,7 @@ use cases::{Baseline, CacheBefore, Case, Subject};
 use report::{Report, Row};
 use sample::{Place, Sample, Spec, Who};
 use server::LabProcess;
+use worker::Orders;
 
 /// `forebay bench read`.
 pub(crate) fn read(session: &Session, args: &BenchReadArgs) -> Result<()> {
@@ -58,7 +59,7 @@ pub(crate) fn read(session: &Session, args: &BenchReadArgs) -> Result<()> {
     session.block_on_uncaught(async {
         let _caught = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
         for case in &cases {
-            report.rows.push(bench.row(*case, &bar)?);
+            report.rows.push(bench.row(*case, &bar).await?);
         }
         Ok(())
     })?;
@@ -86,48 +87,12 @@ fn subject(args: &BenchReadArgs) -> Result<Subject> {
 
 /// One run, in this process.
 pub(crate) fn worker(session: &Session) -> Result<()> {
-    let sample = work::run(session, &orders()?)?;
-    session.output.line(&to_json(&sample)?)
+    worker::run(session)
 }
 
 /// The lab server, in this process, until standard input ends.
 pub(crate) fn serve() -> Result<()> {
-    server::serve(&orders()?)
-}
-
-/// The first line of standard input. Not an argument: a URL may be signed, and arguments are for all to see.
-fn orders<T: serde::de::DeserializeOwned>() -> Result<T> {
-    let mut line = String::new();
-    std::io::stdin()
-        .read_line(&mut line)
-        .map_err(|e| CliError::new(e.kind().into(), e.to_string()))?;
-    parse(&line)
-}
-
-/// Starts this program again as `forebay bench COMMAND`, with its orders.
-fn helper(command: &str, config: Option<&Path>, orders: &impl serde::Serialize) -> Result<Child> {
-    let failed =
-        |e: std::io::Error| CliError::new(e.kind().into(), format!("cannot start bench {command}: {e}"));
-    let mut child = Command::new(own_executable()?);
-    if let Some(config) = config {
-        child.arg("--config").arg(config);
-    }
-    let mut child = child
-        .args(["bench", command])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    if let Some(stdin) = &mut child.stdin {
-        writeln!(stdin, "{}", to_json(orders)?).map_err(failed)?;
-    }
-    Ok(child)
-}
-
-/// The binary that runs now.
-fn own_executable() -> Result<PathBuf> {
-    std::env::current_exe()
-        .map_err(|e| CliError::new(e.kind().into(), format!("cannot find the running program: {e}")))
+    server::serve(&worker::orders()?)
 }
 
 /// What all runs share.
@@ -138,10 +103,10 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    fn row(&self, case: Case, bar: &ProgressBar) -> Result<Row> {
+    async fn row(&self, case: Case, bar: &ProgressBar) -> Result<Row> {
         let budget = self.session.engine.budget().total() as f64 / f64::from(1 << 20);
-        let baseline = case.baseline(self.lab.map(|_| self.args.profile), budget);
-        let others = match baseline {
+        let terms = case.terms(self.lab.map(|_| self.args.profile), budget);
+        let others = match terms.baseline {
             Baseline::Raw => self.lab.is_some(),
             Baseline::Run(_) => true,
             Baseline::Figure(..) | Baseline::None => false,
@@ -151,7 +116,7 @@ impl Bench<'_> {
             CacheBefore::Empty | CacheBefore::None => None,
         };
         if let Some(dir) = &prepared {
-            run_worker(&self.spec(case, Who::Prepare, Some(dir.path()))?)?;
+            self.sample(case, Who::Prepare, Some(dir.path())).await?;
         }
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         // The first pair warms both sides up and does not count.
@@ -166,13 +131,18 @@ impl Bench<'_> {
                     _ => None,
                 };
                 let dir = fresh.as_ref().or(prepared.as_ref()).map(tempfile::TempDir::path);
-                let sample = run_worker(&self.spec(case, who, dir)?)?;
+                let sample = self.sample(case, who, dir).await?;
                 if run > 0 {
                     samples.push(sample);
                 }
             }
         }
-        Ok(Row::compare(case, self.args, baseline, &ours, &theirs))
+        Ok(Row::compare(&terms, &ours, &theirs))
+    }
+
+    async fn sample(&self, case: Case, who: Who, cache_dir: Option<&Path>) -> Result<Sample> {
+        let orders = Orders::Read(self.spec(case, who, cache_dir)?);
+        worker::sample(&orders, case.name()).await
     }
 
     fn spec(&self, case: Case, who: Who, cache_dir: Option<&Path>) -> Result<Spec> {
@@ -192,26 +162,4 @@ impl Bench<'_> {
             cache_dir: cache_dir.map(Path::to_owned),
         })
     }
-}
-
-/// Runs a spec in a child process.
-fn run_worker(spec: &Spec) -> Result<Sample> {
-    let output = helper("worker", spec.config.as_deref(), spec)?
-        .wait_with_output()
-        .map_err(|e| CliError::new(e.kind().into(), format!("a worker is lost: {e}")))?;
-    if !output.status.success() {
-        return Err(CliError::new(
-            ErrorKind::Unavailable,
-            format!("the run of case {} failed", spec.case.name()),
-        ));
-    }
-    parse(String::from_utf8_lossy(&output.stdout).trim())
-}
-
-fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|e| CliError::usage(format!("not the orders of a bench: {e}")))
-}
-
-fn to_json<T: serde::Serialize>(value: &T) -> Result<String> {
-    serde_json::to_string(value).map_err(|e| CliError::new(ErrorKind::Internal, e.to_string()))
 }

@@ -2,10 +2,12 @@
 //! changing anything.
 
 mod cache;
+mod direct;
 mod limits;
 mod probe;
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use forebay_types::printable;
 use serde::Serialize;
@@ -61,8 +63,9 @@ struct Answer {
 }
 
 pub(crate) fn run(session: &Session, env: &Env) -> Result<()> {
-    let mut findings = of_the_machine();
-    findings.extend(cache::findings(session));
+    let reader = direct::Reader::new(session);
+    let mut findings = of_the_machine(&reader);
+    findings.extend(cache::findings(session, &reader));
     findings.extend([settings_file(session, env), probe::trust_store(session)]);
     let answer = Answer {
         version: env!("CARGO_PKG_VERSION"),
@@ -71,21 +74,36 @@ pub(crate) fn run(session: &Session, env: &Env) -> Result<()> {
     session.output.answer(&answer, || text(&answer.findings))
 }
 
-/// What does not depend on settings.
-fn of_the_machine() -> Vec<Finding> {
+/// What holds wherever the cache is.
+fn of_the_machine(reader: &direct::Reader<'_>) -> Vec<Finding> {
+    let here = std::env::current_dir().unwrap_or_default();
     vec![
         probe::kernel(),
         probe::fuse(),
         probe::passthrough(),
-        probe::io_uring(),
-        probe::direct_io(),
-        probe::direct_alignment(),
+        direct::io_uring(),
+        reader.engine(),
+        o_direct(reader, &here),
+        direct::alignment("O_DIRECT alignment", &here),
         limits::read_ahead(),
         limits::cpus(),
         limits::cgroup_cpu(),
         limits::cgroup_memory(),
         limits::open_files(),
     ]
+}
+
+/// Here, or where temporary files go if nothing can be written here.
+fn o_direct(reader: &direct::Reader<'_>, here: &Path) -> Finding {
+    let name = "O_DIRECT";
+    let otherwise = "direct:// goes through the page cache";
+    let read = |place| reader.read(name, place, otherwise);
+    read(here)
+        .or_else(|| read(Path::new("/var/tmp")))
+        .unwrap_or_else(|| {
+            let why = "no file can be written in the current directory or /var/tmp";
+            Finding::new(name, Status::Unknown, why)
+        })
 }
 
 fn settings_file(session: &Session, env: &Env) -> Finding {
@@ -120,10 +138,17 @@ fn text(findings: &[Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Output;
+    use crate::settings::Settings;
 
     #[test]
     fn every_probe_says_something() {
-        for finding in of_the_machine() {
+        let output = Output {
+            json: false,
+            quiet: true,
+        };
+        let session = Session::new(Settings::default(), output, None);
+        for finding in of_the_machine(&direct::Reader::new(&session)) {
             assert!(!finding.detail.is_empty(), "{finding:?}");
         }
     }

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use forebay_cache::WriteMode;
+use forebay_disk::EngineChoice;
 use forebay_readahead::ByExtension;
 use forebay_types::{ByteSize, printable};
 
 use super::cache::{Revalidate, absolute};
+use super::direct::{PRESET, Preset, alignment};
 use super::value::{Kind, Value, at_least, one_or_more, within};
 use super::{Origin, Settings};
 use crate::args::Global;
@@ -24,6 +26,7 @@ pub(crate) struct Key {
     pub(crate) kind: Kind,
     set: fn(&mut Settings, &str) -> std::result::Result<(), String>,
     show: fn(&Settings) -> String,
+    copy: fn(&Settings, &mut Settings),
 }
 
 impl Key {
@@ -51,7 +54,15 @@ impl Key {
     ) -> std::result::Result<(), String> {
         (self.set)(settings, text)?;
         settings.origins.insert(self.name, origin);
+        if self.name == PRESET {
+            settings.start_from_preset();
+        }
         Ok(())
+    }
+
+    /// Takes over the value that other settings have, and not where that came from.
+    pub(super) fn copy(&self, from: &Settings, to: &mut Settings) {
+        (self.copy)(from, to);
     }
 }
 
@@ -70,6 +81,7 @@ macro_rules! key {
                 Ok(())
             },
             show: |settings| settings.$table.$field.show(),
+            copy: |from, to| to.$table.$field.clone_from(&from.$table.$field),
         }
     };
 }
@@ -146,6 +158,30 @@ pub(crate) const KEYS: &[Key] = &[
         "reads of one local file at a time; 4 keep a disk busy, more only cost CPU"),
     key!(file.min_split_size: ByteSize, |_| Ok(()),
         "local files up to this size are read in one go; 16MiB, since one stream is as fast up to there"),
+    key!(direct.preset: Preset, |_| Ok(()),
+        "what the other keys of this table are unless they are set; high_performance: parallel ranges, and puts wait for the disk"),
+    key!(direct.direct_io: bool, |_| Ok(()),
+        "whether direct:// goes past the page cache; off, to compare the two"),
+    key!(direct.alignment: Option<ByteSize>, |v| alignment(*v),
+        "what offsets, lengths and addresses are multiples of; auto is what the kernel says of each file, and less than that is raised to it"),
+    key!(direct.min_io_size: ByteSize, |v| alignment(Some(*v)),
+        "the least that one request to the disk brings; 4KiB, the page of most disks: a smaller request costs as much"),
+    key!(direct.sync_writes: bool, |_| Ok(()),
+        "whether a put returns only when the disk has the bytes; off, as for cp"),
+    key!(direct.enable_range_engine: bool, |_| Ok(()),
+        "whether large files are read in parallel ranges; off, since one stream keeps two requests of 4MiB in flight, the ceiling of the disk it was measured on"),
+    key!(direct.chunk_size: ByteSize, |v| at_least(Some(*v), ByteSize::kib(4)),
+        "bytes of one range; 64MiB: the disk gets requests of 4MiB in any case, and fewer ranges cost less CPU"),
+    key!(direct.max_concurrent_ranges: usize, |v| one_or_more(Some(*v)),
+        "ranges of one file at a time; 16, as far as range.memory_budget has room for them"),
+    key!(direct.min_split_size: ByteSize, |_| Ok(()),
+        "files up to this size are one range; 16MiB are four requests, too few to share out"),
+    key!(direct.engine: EngineChoice, |_| Ok(()),
+        "what reads the disk; auto is io_uring where the kernel lets us, else threads in pread"),
+    key!(direct.threads: usize, |v| within(*v, 1, 1024),
+        "threads of the pread engine, one read under way in each; 32 are as many as one disk can use"),
+    key!(direct.pool_size: ByteSize, |_| Ok(()),
+        "bytes of aligned memory that are kept to be used again, counted in range.memory_budget; 64MiB are 16 requests of 4MiB, 0 keeps none"),
 ];
 
 /// Takes over what the `FOREBAY_*` variables say, and checks what only makes sense together: they come last.

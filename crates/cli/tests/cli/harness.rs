@@ -29,6 +29,11 @@ pub(crate) struct Outcome {
     pub(crate) stderr: String,
 }
 
+/// A directory on a disk: where temporary files go may be memory, which O_DIRECT has nothing to do with.
+pub(crate) fn on_disk() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
 /// The fast face with one bucket `b`.
 pub(crate) fn lab() -> Lab {
     builder().start().unwrap()

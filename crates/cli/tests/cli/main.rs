@@ -4,7 +4,9 @@
 
 mod answers;
 mod bad_input;
+mod bench_direct;
 mod caching;
+mod direct;
 mod disk;
 mod harness;
 mod interrupts;

@@ -52,6 +52,21 @@ const TESTED: &[(&str, &[&str])] = &[
             "--plot",
         ],
     ),
+    // bench_direct.rs
+    (
+        "bench direct",
+        &[
+            "--size",
+            "--range-engine",
+            "--block",
+            "--depth",
+            "--engine",
+            "--cases",
+            "--sizes",
+            "--runs",
+            "--plot",
+        ],
+    ),
     ("doctor", &[]),
     ("config show", &[]),
     ("completions", &[]),

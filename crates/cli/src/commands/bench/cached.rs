@@ -96,7 +96,7 @@ pub(super) async fn run(
         served: measured.served,
         fetched: stats.bytes_fetched,
         requests: stats.requests,
-        connections: subject.opener.transport().meter().connections(),
+        connections: Some(subject.opener.transport().meter().connections()),
         cache: bench.figures(&measured, stats.bytes_fetched),
         latencies: measured.latencies,
     })

@@ -69,6 +69,18 @@ pub(crate) enum Measure {
     Memory,
 }
 
+/// What one row of a report is to say.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) case: String,
+    pub(crate) measure: Measure,
+    pub(crate) baseline: Baseline,
+    /// The ratio to the baseline that docs/benchmarks.md promises.
+    pub(crate) goal: Option<f64>,
+    /// Bytes fetched for each byte served that it promises at most.
+    pub(crate) most_fetched: Option<f64>,
+}
+
 /// What a case is compared with.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Baseline {
@@ -210,7 +222,18 @@ impl Case {
             .collect()
     }
 
-    pub(crate) fn measure(self) -> Measure {
+    /// On the lab's network or (`None`) one that nobody knows; see [`Self::baseline`].
+    pub(crate) fn terms(self, profile: Option<LabProfile>, budget_mib: f64) -> Terms {
+        Terms {
+            case: self.name().to_owned(),
+            measure: self.measure(),
+            baseline: self.baseline(profile, budget_mib),
+            goal: profile.and_then(|profile| self.goal(profile)),
+            most_fetched: self.most_fetched(),
+        }
+    }
+
+    fn measure(self) -> Measure {
         match self {
             Self::FirstByte | Self::FirstByteCold | Self::TryRead | Self::Start => Measure::Latency,
             Self::Readers => Measure::Requests,
@@ -273,7 +296,7 @@ impl Case {
 
     /// The ratio to the baseline that docs/benchmarks.md promises. Small requests have one only
     /// where there is a latency to compare with: on loopback they measure signing and checks, which the raw client lacks.
-    pub(crate) fn goal(self, profile: LabProfile) -> Option<f64> {
+    fn goal(self, profile: LabProfile) -> Option<f64> {
         match (self, profile) {
             (Self::Sequential | Self::SequentialKnown | Self::AnyOrder | Self::File, _) => Some(0.95),
             (Self::FirstByte | Self::FirstByteCold, LabProfile::Standard) => Some(0.95),
@@ -298,7 +321,7 @@ impl Case {
 
     /// Bytes fetched for each byte served, at most: whole blocks are fetched, a quarter more for four blocks that are
     /// five at an odd place.
-    pub(crate) fn most_fetched(self) -> Option<f64> {
+    fn most_fetched(self) -> Option<f64> {
         match self {
             Self::RandomCold => Some(1.1),
             Self::RandomUnaligned => Some(1.3),

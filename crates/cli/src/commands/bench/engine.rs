@@ -109,7 +109,7 @@ pub(super) async fn ours(
         served: stats.bytes_downloaded,
         fetched: stats.bytes_fetched,
         requests: stats.requests,
-        connections: opener.transport().meter().connections(),
+        connections: Some(opener.transport().meter().connections()),
         latencies,
         ..Done::default()
     })
@@ -178,11 +178,11 @@ pub(super) async fn raw(spec: &Spec, clock: &SystemClock) -> Result<Done> {
         served: report.bytes,
         fetched: report.bytes,
         requests: report.requests as u64,
-        connections: match spec.case {
+        connections: Some(match spec.case {
             Case::FirstByte | Case::FirstByteCold => 1,
             Case::Random => RANDOM_READERS as u64,
             _ => spec.connections as u64,
-        },
+        }),
         latencies: report.latencies,
         ..Done::default()
     })

@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 
 use forebay_types::{Clock, SystemClock};
 
-use super::own_executable;
 use super::report::{Row, median};
 use super::server::{BIG, BUCKET, EXACT, LabProcess};
+use super::worker::own_executable;
 use crate::args::BenchReadArgs;
 use crate::exit::{CliError, Result};
 

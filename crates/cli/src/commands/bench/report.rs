@@ -4,9 +4,8 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::cases::{Baseline, Case, Measure};
+use super::cases::{Baseline, Measure, Terms};
 use super::sample::Sample;
-use crate::args::BenchReadArgs;
 
 /// The whole answer.
 #[derive(Debug, Serialize)]
@@ -49,6 +48,8 @@ pub(crate) struct Row {
     pub(crate) wasted: Option<f64>,
     pub(crate) p50_ms: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
+    pub(crate) baseline_p50_ms: Option<f64>,
+    pub(crate) baseline_p99_ms: Option<f64>,
     pub(crate) rss_mib: Option<f64>,
     pub(crate) baseline_rss_mib: Option<f64>,
 }
@@ -83,50 +84,46 @@ fn cpu_per_gib(sample: &Sample) -> f64 {
 
 impl Row {
     /// Ours beside what it is compared with; `theirs` is empty where that is no run of its own.
-    pub(crate) fn compare(
-        case: Case,
-        args: &BenchReadArgs,
-        baseline: Baseline,
-        ours: &[Sample],
-        theirs: &[Sample],
-    ) -> Self {
+    pub(crate) fn compare(terms: &Terms, ours: &[Sample], theirs: &[Sample]) -> Self {
         let of = |samples: &[Sample], figure: fn(&Sample) -> f64| median(samples.iter().map(figure));
-        let maybe = |figure: fn(&Sample) -> Option<f64>| median(ours.iter().filter_map(figure));
-        let p50 = |samples: &[Sample]| median(samples.iter().filter_map(|s| s.p50_ms));
+        let maybe = |samples: &[Sample], figure: fn(&Sample) -> Option<f64>| {
+            median(samples.iter().filter_map(figure))
+        };
         let last = ours.last();
         let mut row = Self {
-            case: case.name().to_owned(),
+            case: terms.case.clone(),
             mb_s: of(ours, mb_s),
             cpu_s_per_gib: of(ours, cpu_per_gib),
             baseline_mb_s: of(theirs, mb_s),
             baseline_cpu_s_per_gib: of(theirs, cpu_per_gib),
-            goal: case.goal(args.profile).filter(|_| args.lab),
+            goal: terms.goal,
             requests: last.map(|s| s.requests),
             baseline_requests: theirs.last().map(|s| s.requests),
-            connections: last.map(|s| s.connections),
+            connections: last.and_then(|s| s.connections),
             fetched: last.map(|s| s.fetched),
             served: last.map(|s| s.served),
             fetched_per_served: last.map(|s| s.fetched as f64 / s.served.max(1) as f64),
-            fetched_per_served_goal: case.most_fetched(),
-            hit_rate: maybe(|s| s.hit_rate),
+            fetched_per_served_goal: terms.most_fetched,
+            hit_rate: maybe(ours, |s| s.hit_rate),
             drops: ours.iter().filter_map(|s| s.drops).max(),
-            kept: maybe(|s| s.kept),
-            starved: maybe(|s| s.starved),
-            wasted: maybe(|s| s.wasted),
-            p50_ms: p50(ours),
-            p99_ms: median(ours.iter().filter_map(|s| s.p99_ms)),
+            kept: maybe(ours, |s| s.kept),
+            starved: maybe(ours, |s| s.starved),
+            wasted: maybe(ours, |s| s.wasted),
+            p50_ms: maybe(ours, |s| s.p50_ms),
+            p99_ms: maybe(ours, |s| s.p99_ms),
+            baseline_p50_ms: maybe(theirs, |s| s.p50_ms),
+            baseline_p99_ms: maybe(theirs, |s| s.p99_ms),
             rss_mib: of(ours, |s| s.rss_mib),
             baseline_rss_mib: of(theirs, |s| s.rss_mib),
             ..Self::default()
         };
-        let mut theirs_p50 = p50(theirs);
-        row.baseline = match baseline {
+        row.baseline = match terms.baseline {
             Baseline::Raw => Some("raw parallel client"),
             Baseline::Run(name) => Some(name),
             Baseline::Figure(name, figure) => {
-                match case.measure() {
+                match terms.measure {
                     Measure::Throughput => row.baseline_mb_s = Some(figure),
-                    Measure::Latency => theirs_p50 = Some(figure),
+                    Measure::Latency => row.baseline_p50_ms = Some(figure),
                     Measure::Memory => row.baseline_rss_mib = Some(figure),
                     Measure::Requests => row.baseline_requests = Some(figure as u64),
                 }
@@ -134,13 +131,13 @@ impl Row {
             }
             Baseline::None => None,
         }
-        .filter(|_| !theirs.is_empty() || matches!(baseline, Baseline::Figure(..)))
+        .filter(|_| !theirs.is_empty() || matches!(terms.baseline, Baseline::Figure(..)))
         .map(str::to_owned);
         let count = |count: Option<u64>| count.map(|n| n as f64);
         // Of speed ours over theirs, of what is paid theirs over ours.
-        row.ratio = match case.measure() {
+        row.ratio = match terms.measure {
             Measure::Throughput => row.mb_s.zip(row.baseline_mb_s),
-            Measure::Latency => theirs_p50.zip(row.p50_ms),
+            Measure::Latency => row.baseline_p50_ms.zip(row.p50_ms),
             Measure::Requests => count(row.baseline_requests).zip(count(row.requests)),
             Measure::Memory => row.baseline_rss_mib.zip(row.rss_mib),
         }
@@ -161,82 +158,92 @@ impl Report {
 
     pub(crate) fn text(&self) -> String {
         let mut text = format!("bench {} · {} · {}\n\n", self.bench, self.profile, self.machine);
-        let _ = writeln!(
-            text,
-            "{:<22} {:>7} {:>9}   {:<22} {:>7} {:>9} {:>6} {:>5} {:>7} {:>6} {:>7} {:>6} {:>6} {:>6} {:>7} {:>6} {:>8} {:>8} {:>6}",
-            "case",
-            "MB/s",
-            "CPU s/GiB",
-            "baseline",
-            "MB/s",
-            "CPU s/GiB",
-            "ratio",
-            "goal",
-            "reqs",
-            "conns",
-            "fetch/s",
-            "hits %",
-            "drops",
-            "kept %",
-            "starv %",
-            "wast %",
-            "p50 ms",
-            "p99 ms",
-            "MiB"
-        );
+        text.push_str(&table(&self.rows));
         for row in &self.rows {
-            let number =
-                |value: Option<f64>, digits: usize| value.map_or("-".to_owned(), |v| format!("{v:.digits$}"));
-            let count = |value: Option<u64>| value.map_or("-".to_owned(), |v| v.to_string());
-            let percent = |share: Option<f64>| number(share.map(|share| share * 100.0), 1);
-            // A read from memory takes microseconds.
-            let time = |ms: Option<f64>| number(ms, if ms.is_some_and(|ms| ms < 0.1) { 5 } else { 2 });
-            let _ = writeln!(
-                text,
-                "{:<22} {:>7} {:>9}   {:<22} {:>7} {:>9} {:>6} {:>5} {:>7} {:>6} {:>7} {:>6} {:>6} {:>6} {:>7} {:>6} {:>8} {:>8} {:>6}",
-                row.case,
-                number(row.mb_s, 0),
-                number(row.cpu_s_per_gib, 3),
-                row.baseline.as_deref().unwrap_or("-"),
-                number(row.baseline_mb_s, 0),
-                number(row.baseline_cpu_s_per_gib, 3),
-                number(row.ratio, 3),
-                number(row.goal, 2),
-                count(row.requests),
-                count(row.connections),
-                number(row.fetched_per_served, 3),
-                percent(row.hit_rate),
-                count(row.drops),
-                percent(row.kept),
-                percent(row.starved),
-                percent(row.wasted),
-                time(row.p50_ms),
-                time(row.p99_ms),
-                number(row.rss_mib, 0),
-            );
-        }
-        let above: Vec<&Row> = self
-            .rows
-            .iter()
-            .filter(|row| {
-                row.fetched_per_served
-                    .zip(row.fetched_per_served_goal)
-                    .is_some_and(|(is, most)| is > most)
-            })
-            .collect();
-        for row in above {
-            let (is, most) = (
-                row.fetched_per_served.unwrap_or(0.0),
-                row.fetched_per_served_goal.unwrap_or(0.0),
-            );
-            let _ = writeln!(
-                text,
-                "{}: {is:.3} bytes fetched for each served; the goal is {most}",
-                row.case
-            );
+            if let Some((is, most)) = row.fetched_per_served.zip(row.fetched_per_served_goal)
+                && is > most
+            {
+                let _ = writeln!(
+                    text,
+                    "{}: {is:.3} bytes fetched for each served; the goal is {most}",
+                    row.case
+                );
+            }
         }
         text.trim_end().to_owned()
     }
+}
+
+/// A heading, and how a row shows what stands below it.
+type Column = (&'static str, fn(&Row) -> Option<String>);
+
+const COLUMNS: [Column; 21] = [
+    ("case", |row| Some(row.case.clone())),
+    ("MB/s", |row| number(row.mb_s, 0)),
+    ("CPU s/GiB", |row| number(row.cpu_s_per_gib, 3)),
+    ("baseline", |row| row.baseline.clone()),
+    ("MB/s", |row| number(row.baseline_mb_s, 0)),
+    ("CPU s/GiB", |row| number(row.baseline_cpu_s_per_gib, 3)),
+    ("ratio", |row| number(row.ratio, 3)),
+    ("goal", |row| number(row.goal, 2)),
+    ("reqs", |row| count(row.requests)),
+    ("conns", |row| count(row.connections)),
+    ("fetch/s", |row| number(row.fetched_per_served, 3)),
+    ("hits %", |row| percent(row.hit_rate)),
+    ("drops", |row| count(row.drops)),
+    ("kept %", |row| percent(row.kept)),
+    ("starv %", |row| percent(row.starved)),
+    ("wast %", |row| percent(row.wasted)),
+    ("p50 ms", |row| time(row.p50_ms)),
+    ("p99 ms", |row| time(row.p99_ms)),
+    ("its p50", |row| time(row.baseline_p50_ms)),
+    ("its p99", |row| time(row.baseline_p99_ms)),
+    ("MiB", |row| number(row.rss_mib, 0)),
+];
+
+/// Columns that have at least one value, as wide as their widest.
+fn table(rows: &[Row]) -> String {
+    let mut lines = vec![String::new(); rows.len() + 1];
+    for (heading, show) in COLUMNS {
+        let cells: Vec<_> = rows.iter().map(show).collect();
+        if cells.iter().all(Option::is_none) {
+            continue;
+        }
+        let cells = cells
+            .into_iter()
+            .map(|cell| cell.unwrap_or_else(|| "-".to_owned()));
+        let cells: Vec<String> = std::iter::once(heading.to_owned()).chain(cells).collect();
+        let width = cells.iter().map(|cell| cell.chars().count()).max().unwrap_or(0);
+        // Words to the left, numbers to the right.
+        let is_text = ["case", "baseline"].contains(&heading);
+        for (line, cell) in lines.iter_mut().zip(cells) {
+            let _ = match is_text {
+                true => write!(line, "{cell:<width$}  "),
+                false => write!(line, "{cell:>width$}  "),
+            };
+        }
+    }
+    lines
+        .iter()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect()
+}
+
+fn number(value: Option<f64>, digits: usize) -> Option<String> {
+    value.map(|value| format!("{value:.digits$}"))
+}
+
+fn count(value: Option<u64>) -> Option<String> {
+    value.map(|value| value.to_string())
+}
+
+fn percent(share: Option<f64>) -> Option<String> {
+    number(share.map(|share| share * 100.0), 1)
+}
+
+/// A read from memory takes microseconds.
+fn time(ms: Option<f64>) -> Option<String> {
+    number(ms, if ms.is_some_and(|ms| ms < 0.1) { 5 } else { 2 })
 }
 
 /// Enough to tell two machines apart.
@@ -266,12 +273,32 @@ fn machine() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::median;
+    use super::{Row, median, table};
 
     #[test]
     fn medians() {
         assert_eq!(median([]), None);
         assert_eq!(median([3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median([4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn columns_without_a_value_are_left_out() {
+        let row = |case: &str, mb_s, p50_ms| Row {
+            case: case.to_owned(),
+            mb_s,
+            p50_ms,
+            ..Row::default()
+        };
+        let rows = [row("a", Some(1234.0), None), row("longer", None, Some(0.05))];
+        let lines: Vec<String> = table(&rows).lines().map(str::to_owned).collect();
+        assert_eq!(
+            lines,
+            [
+                "case    MB/s   p50 ms",
+                "a       1234        -",
+                "longer     -  0.05000"
+            ]
+        );
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Sample {
     pub(crate) served: u64,
     pub(crate) fetched: u64,
     pub(crate) requests: u64,
-    pub(crate) connections: u64,
+    pub(crate) connections: Option<u64>,
     pub(crate) p50_ms: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
     pub(crate) rss_mib: f64,
@@ -68,7 +68,7 @@ pub(super) struct Done {
     pub(super) served: u64,
     pub(super) fetched: u64,
     pub(super) requests: u64,
-    pub(super) connections: u64,
+    pub(super) connections: Option<u64>,
     pub(super) latencies: Vec<Duration>,
     pub(super) cache: CacheFigures,
 }

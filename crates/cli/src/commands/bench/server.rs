@@ -7,7 +7,7 @@ use forebay_testkit::{Content, Lab, Profile};
 use serde::{Deserialize, Serialize};
 
 use super::cases::{HANDLES, SMALL_OBJECT};
-use super::helper;
+use super::worker::helper;
 use crate::args::{BenchReadArgs, LabProfile};
 use crate::exit::{CliError, Result};
 
@@ -58,7 +58,7 @@ impl LabProcess {
             exact: args.size.bytes(),
             small: args.objects,
         };
-        let mut child = helper("serve", None, &spec)?;
+        let mut child = helper("serve", &spec)?;
         let mut line = String::new();
         let stdout = child.stdout.take().ok_or_else(|| failed(&"it has no output"))?;
         let read = BufReader::new(stdout)

@@ -5,7 +5,7 @@ use std::path::Path;
 use forebay_types::ByteSize;
 use rustix::fs::{statfs, statvfs};
 
-use super::probe::{read_direct, temporary};
+use super::direct::{Reader, alignment};
 use super::{Finding, Status};
 use crate::session::Session;
 use crate::settings::existing;
@@ -13,9 +13,10 @@ use crate::settings::existing;
 const DIRECTORY: &str = "cache directory";
 const FILE_SYSTEM: &str = "cache file system";
 const DIRECT: &str = "cache O_DIRECT";
+const ALIGNMENT: &str = "cache alignment";
 
-/// Directory, file system with its room, and whether writes can go around the page cache.
-pub(super) fn findings(session: &Session) -> Vec<Finding> {
+/// Directory, file system with its room, and whether and how its files can be read and written past the page cache.
+pub(super) fn findings(session: &Session, reader: &Reader<'_>) -> Vec<Finding> {
     let settings = &session.settings.cache;
     let options = match settings.options() {
         Ok(options) => options,
@@ -34,7 +35,12 @@ pub(super) fn findings(session: &Session) -> Vec<Finding> {
     };
     let directory = Finding::new(DIRECTORY, status, format!("{shown}, up to {size:#}{there}{off}"));
     match existing(&options.dir) {
-        Some(place) => vec![directory, file_system(place), direct(place)],
+        Some(place) => vec![
+            directory,
+            file_system(place),
+            direct(place, reader),
+            alignment(ALIGNMENT, place),
+        ],
         None => vec![directory],
     }
 }
@@ -55,22 +61,12 @@ fn file_system(place: &Path) -> Finding {
     Finding::new(FILE_SYSTEM, Status::Info, detail)
 }
 
-fn direct(place: &Path) -> Finding {
-    let Some((_, file)) = temporary(place) else {
-        return Finding::new(
-            DIRECT,
-            Status::Unknown,
-            format!("no file can be written in {}", place.to_string_lossy()),
-        );
-    };
-    match read_direct(file) {
-        Ok(()) => Finding::new(DIRECT, Status::Yes, "a block was read past the page cache"),
-        Err(error) => Finding::new(
-            DIRECT,
-            Status::No,
-            format!("{error}; the cache is written through the page cache"),
-        ),
-    }
+fn direct(place: &Path, reader: &Reader<'_>) -> Finding {
+    let read = reader.read(DIRECT, place, "the cache is written through the page cache");
+    read.unwrap_or_else(|| {
+        let why = format!("no file can be written in {}", place.to_string_lossy());
+        Finding::new(DIRECT, Status::Unknown, why)
+    })
 }
 
 /// Magic numbers of statfs(2) that are met below caches.

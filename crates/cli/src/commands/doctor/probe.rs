@@ -1,16 +1,9 @@
 //! Things that are tried.
 
 use std::fs::File;
-use std::io::Write;
-
-use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
-use rustix::io::Errno;
 
 use super::{Finding, Status};
 use crate::session::Session;
-
-/// Largest alignment that O_DIRECT is known to ask for in practice.
-const ALIGNMENT: usize = 4096;
 
 pub(super) fn kernel() -> Finding {
     let uname = rustix::system::uname();
@@ -76,109 +69,6 @@ fn has_sys_admin() -> Option<bool> {
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
     let effective = u64::from_str_radix(effective.trim(), 16).ok()?;
     Some(effective & (1 << CAP_SYS_ADMIN) != 0)
-}
-
-#[cfg(target_os = "linux")]
-pub(super) fn io_uring() -> Finding {
-    let name = "io_uring";
-    match io_uring::IoUring::new(8) {
-        Ok(_) => Finding::new(name, Status::Yes, "a ring was set up"),
-        Err(error) => {
-            let why = match error.raw_os_error().map(Errno::from_raw_os_error) {
-                Some(Errno::NOSYS) => "the kernel has none",
-                Some(Errno::PERM | Errno::ACCESS) => {
-                    "forbidden here, by a container's seccomp profile or by kernel.io_uring_disabled"
-                }
-                _ => "no ring could be set up",
-            };
-            Finding::new(name, Status::No, format!("{why} ({error})"))
-        }
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(super) fn io_uring() -> Finding {
-    Finding::new("io_uring", Status::No, "only Linux has it")
-}
-
-/// Writes a block, and reads it past the page cache: here, or where temporary files go if nothing can be written here.
-pub(super) fn direct_io() -> Finding {
-    let name = "O_DIRECT";
-    let here = std::env::current_dir().unwrap_or_default();
-    let Some((place, file)) = temporary(&here).or_else(|| temporary(std::path::Path::new("/var/tmp"))) else {
-        return Finding::new(
-            name,
-            Status::Unknown,
-            "no file can be written in the current directory or /var/tmp",
-        );
-    };
-    let place = place.to_string_lossy();
-    match read_direct(file) {
-        Ok(()) => Finding::new(
-            name,
-            Status::Yes,
-            format!("a block was read past the page cache in {place}"),
-        ),
-        Err(error) => Finding::new(name, Status::No, format!("{error} in {place}")),
-    }
-}
-
-/// A file without a name, which is gone with its descriptor.
-pub(super) fn temporary(directory: &std::path::Path) -> Option<(&std::path::Path, File)> {
-    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    let file = rustix::fs::open(directory, flags, Mode::RUSR | Mode::WUSR).ok()?;
-    Some((directory, file.into()))
-}
-
-pub(super) fn read_direct(mut file: File) -> std::io::Result<()> {
-    let block = [0xA5_u8; ALIGNMENT];
-    file.write_all(&block)?;
-    file.sync_data()?;
-    // The same file opened again: what has no name cannot be opened by one, but its descriptor has a path.
-    let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file));
-    let direct = rustix::fs::open(
-        path,
-        OFlags::RDONLY | OFlags::DIRECT | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    let mut buffer = vec![0_u8; 2 * ALIGNMENT];
-    let start = buffer.as_ptr().align_offset(ALIGNMENT);
-    let aligned = buffer
-        .get_mut(start..start + ALIGNMENT)
-        .ok_or(std::io::ErrorKind::OutOfMemory)?;
-    let read = rustix::io::pread(&direct, &mut *aligned, 0)?;
-    if read == ALIGNMENT && aligned == block {
-        Ok(())
-    } else {
-        Err(std::io::Error::other("read other bytes than written"))
-    }
-}
-
-/// What the file system of the current directory asks of O_DIRECT.
-pub(super) fn direct_alignment() -> Finding {
-    let name = "O_DIRECT alignment";
-    let here = std::env::current_dir().unwrap_or_default();
-    let unknown = |why: String| Finding::new(name, Status::Unknown, why);
-    let Some((_, file)) = temporary(&here) else {
-        return unknown("no file can be written in the current directory".to_owned());
-    };
-    match rustix::fs::statx(&file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN) {
-        Err(error) => unknown(format!("statx: {error}")),
-        Ok(found) if found.stx_mask & StatxFlags::DIOALIGN.bits() == 0 => {
-            unknown("the file system does not say; 4096 bytes fit nearly all".to_owned())
-        }
-        Ok(found) if found.stx_dio_offset_align == 0 => {
-            Finding::new(name, Status::No, "the file system says that it has no O_DIRECT")
-        }
-        Ok(found) => {
-            let (memory, offset) = (found.stx_dio_mem_align, found.stx_dio_offset_align);
-            Finding::new(
-                name,
-                Status::Info,
-                format!("memory {memory} bytes, offset and length {offset} bytes"),
-            )
-        }
-    }
 }
 
 /// The certificates that https will trust, read as the transport does.

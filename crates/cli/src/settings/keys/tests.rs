@@ -43,6 +43,18 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("file.chunk_size", "1MiB"),
     ("file.max_concurrent_ranges", "2"),
     ("file.min_split_size", "32MiB"),
+    ("direct.preset", "high_performance"),
+    ("direct.direct_io", "false"),
+    ("direct.alignment", "8KiB"),
+    ("direct.min_io_size", "16KiB"),
+    ("direct.sync_writes", "true"),
+    ("direct.enable_range_engine", "true"),
+    ("direct.chunk_size", "1MiB"),
+    ("direct.max_concurrent_ranges", "2"),
+    ("direct.min_split_size", "32MiB"),
+    ("direct.engine", "pread"),
+    ("direct.threads", "3"),
+    ("direct.pool_size", "0B"),
 ];
 
 /// All that are set, in their order.
@@ -50,13 +62,17 @@ const OTHER_EXTENSIONS: &str = "avi=64MiB,bin=128MiB,m2ts=64MiB,m4v=64MiB,mkv=1M
                                 ts=64MiB,webm=64MiB";
 
 /// What has to be set too, so that a key has an effect.
-pub(in crate::settings) const NEEDS: &[(&str, &str, &str)] = &[("cache.ttl", "cache.revalidate", "ttl")];
+pub(in crate::settings) const NEEDS: &[(&str, &str, &str)] = &[
+    ("cache.ttl", "cache.revalidate", "ttl"),
+    ("direct.min_split_size", "direct.enable_range_engine", "true"),
+];
 
 /// All that the rest of the program gets to see of the settings.
 #[derive(Debug, PartialEq)]
 pub(in crate::settings) struct Effects {
     remote: RangeEngineConfig,
     local: RangeEngineConfig,
+    direct: RangeEngineConfig,
     source: String,
     engine: EngineOptions,
     cached: bool,
@@ -70,6 +86,7 @@ pub(in crate::settings) fn effects(settings: &Settings) -> Effects {
     Effects {
         remote: settings.range_config(Scheme::S3, &Profile::REMOTE),
         local: settings.range_config(Scheme::File, &Profile::FILE),
+        direct: settings.range_config(Scheme::Direct, &Profile::DIRECT),
         source: format!("{:?}", settings.source_options()),
         engine: settings.engine_options(),
         cached: settings.cache.enabled,
@@ -135,7 +152,7 @@ fn names_are_unique_and_sorted_by_table() {
     tables.dedup();
     assert_eq!(
         tables,
-        ["range", "cache", "readahead", "http", "file"],
+        ["range", "cache", "readahead", "http", "file", "direct"],
         "a table stands in one piece"
     );
     for pair in KEYS.windows(2) {
@@ -175,6 +192,21 @@ fn nonsense_is_refused() {
             "'twice' is not a number",
         ),
         ("readahead_by_extension", "mkv", "not an extension and a size"),
+        (
+            "direct_preset",
+            "fast",
+            "'fast' is not default or high_performance",
+        ),
+        ("direct_alignment", "3000", "not a power of two from 512B to 1MiB"),
+        (
+            "direct_min_io_size",
+            "2MiB",
+            "not a power of two from 512B to 1MiB",
+        ),
+        ("direct_min_io_size", "auto", "not a size"),
+        ("direct_engine", "aio", "'aio' is not auto, io_uring or pread"),
+        ("direct_threads", "0", "not between 1 and 1024"),
+        ("direct_chunk_size", "1KiB", "4KiB is the least"),
     ] {
         let error = after(&[(name, value)]).unwrap_err();
         assert_eq!(error.kind(), forebay_types::ErrorKind::Invalid);
@@ -242,6 +274,34 @@ fn flags_go_before_everything() {
         text.contains("--cache-size") && text.contains("'huge' is not a size"),
         "{text}"
     );
+}
+
+#[test]
+fn a_preset_stays_below_what_was_set_whatever_came_first() {
+    let preset = ("direct_preset", "high_performance");
+    for pairs in [
+        [preset, ("direct_sync_writes", "false")],
+        [("direct_sync_writes", "false"), preset],
+    ] {
+        let mut settings = Settings::default();
+        for (name, value) in pairs {
+            apply_env(&mut settings, &env(&[(name, value)])).unwrap();
+        }
+        assert!(!settings.direct().sync_writes, "{pairs:?}");
+        assert!(settings.direct().enable_range_engine, "{pairs:?}");
+        let origin = |name: &str| {
+            let key = KEYS.iter().find(|key| key.name == name).unwrap();
+            settings.origin(key).to_string()
+        };
+        assert_eq!(origin("direct.preset"), "FOREBAY_DIRECT_PRESET");
+        assert_eq!(origin("direct.sync_writes"), "FOREBAY_DIRECT_SYNC_WRITES");
+        assert_eq!(origin("direct.enable_range_engine"), "direct.preset");
+        assert_eq!(origin("direct.chunk_size"), "default");
+    }
+    // And the last preset is the one that counts.
+    let mut settings = after(&[preset]).unwrap();
+    apply_env(&mut settings, &env(&[("direct_preset", "default")])).unwrap();
+    assert_eq!(settings.direct(), Settings::default().direct());
 }
 
 #[test]

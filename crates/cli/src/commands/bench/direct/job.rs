@@ -1,0 +1,87 @@
+//! Orders for one run of ours.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::args::DiskEngine;
+use crate::settings::Settings;
+
+/// Orders for one run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::commands::bench) struct Spec {
+    pub(super) job: Job,
+    /// The file, or the directory of the files.
+    pub(super) place: PathBuf,
+    /// What reads the disk, if not what the settings say.
+    pub(super) engine: Option<DiskEngine>,
+    pub(in crate::commands::bench) config: Option<PathBuf>,
+}
+
+/// What is done; all bytes are dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Job {
+    /// A file, or its beginning, through the range engine.
+    Stream {
+        through: Through,
+        /// All, if nothing is said.
+        bytes: Option<u64>,
+        cut: Cut,
+        /// Whether memory and rings are ready before the clock runs.
+        warmed: bool,
+    },
+    /// Blocks at random places, `depth` readers.
+    Random { block: u64, depth: usize, reads: usize },
+    /// All files of a directory, each as a whole.
+    Files { at_a_time: usize, by: By },
+}
+
+/// Which way bytes come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Through {
+    /// `direct://`
+    Disk,
+    /// `file://`
+    PageCache,
+}
+
+/// How a file is cut into ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Cut {
+    /// Into blocks, so many at a time.
+    Blocks { block: u64, depth: usize },
+    /// As the settings say.
+    Settings,
+    /// As the settings say, but for this.
+    Engine(bool),
+}
+
+/// Who reads whole files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum By {
+    /// A `get` of the store.
+    Store,
+    /// The range engine, on or off.
+    Engine(bool),
+    /// Open, fstat, pread, close, in threads.
+    Plain,
+}
+
+impl Spec {
+    /// The user's settings, with what the run needs.
+    pub(super) fn settings(&self, users: &Settings) -> Settings {
+        let mut settings = super::settings(users, self.engine);
+        let depth = match self.job {
+            Job::Stream {
+                cut: Cut::Blocks { depth, .. },
+                ..
+            }
+            | Job::Random { depth, .. } => depth,
+            Job::Stream { .. } => 0,
+            Job::Files { at_a_time, .. } => at_a_time,
+        };
+        // Otherwise a deep queue would be one of as many requests as all reads may have.
+        settings.range.max_connections = settings.range.max_connections.max(depth);
+        settings
+    }
+}
