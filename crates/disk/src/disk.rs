@@ -50,11 +50,11 @@ pub(crate) struct Shared {
 }
 
 impl Disk {
-    /// Chooses the engine by trying it, and makes an empty pool whose slabs are counted in `budget`.
+    /// Chooses the engine by trying it, and makes an empty pool whose size is set aside in `budget`.
     ///
     /// # Errors
     /// If an engine is insisted on that this machine has not.
-    pub fn new(options: DiskOptions, budget: Option<Arc<dyn MemoryBudget>>) -> io::Result<Self> {
+    pub fn new(options: DiskOptions, budget: Option<&Arc<dyn MemoryBudget>>) -> io::Result<Self> {
         let pool = Pool::new(options.pool_size, budget);
         let (engine, why_not_rings) = choose(options.engine, options.threads, &pool)?;
         Ok(Self {

@@ -1,5 +1,8 @@
 //! Units at the edges of reads under way: who wants the same unit waits for it instead of reading it again.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};

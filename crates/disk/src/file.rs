@@ -104,6 +104,11 @@ impl DirectFile {
         self.inner.opened.is_direct()
     }
 
+    /// Whether another long read finds a pooled buffer at the moment; one without is dearer.
+    pub fn has_room(&self) -> bool {
+        self.inner.disk.pool.has_room()
+    }
+
     /// Cuts `range` into reads: each ends at a multiple of `most` (at most [`MAX_READ`]), but for the last.
     pub fn pieces(&self, range: ByteRange, most: u64) -> impl Iterator<Item = ByteRange> + use<> {
         let most = most.clamp(self.inner.geometry.unit, MAX_READ);

@@ -1,5 +1,8 @@
 //! What a file wants of direct reads, and how a range is widened to that. Pure but for [`Geometry::of`].
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 
 use forebay_types::ByteRange;

@@ -1,5 +1,8 @@
 //! One read on its way to the disk and back.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io;
 use std::sync::Arc;

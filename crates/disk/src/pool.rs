@@ -1,5 +1,10 @@
 //! Memory that disks write to, used again and again: a first touch of memory costs more than the read.
 
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay_types::MemoryBudget;
@@ -19,20 +24,29 @@ const CLASSES: usize = (SLAB / SMALLEST).ilog2() as usize + 1;
 
 /// Aligned buffers in huge pages. Clones share them.
 ///
-/// It keeps at most its size, in slabs of 4 MiB that stay until the last clone and the last buffer are gone; each of
-/// them is counted in the budget of the process. Who asks when all are in use, or when the budget has no room for
-/// another, gets memory of its own that is freed after use: a pool never makes anybody wait, since the one who waits
-/// may hold what the other needs.
+/// It keeps at most its size, in slabs of 4 MiB that stay until the last clone and the last buffer are gone. All of it is
+/// set aside in the budget of the process when the pool is made: later the bytes on their way would have taken
+/// everything. Who asks when all slabs are in use gets memory of its own that is freed after use: a pool never makes
+/// anybody wait, since the one who waits may hold what the other needs.
 #[derive(Clone, Debug)]
 pub struct Pool {
     pub(crate) shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 pub(crate) struct Shared {
     most_slabs: usize,
-    budget: Option<Arc<dyn MemoryBudget>>,
+    /// Their memory in the budget of the process.
+    _counted: Option<Box<dyn Any + Send + Sync>>,
     state: Mutex<State>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("most_slabs", &self.most_slabs)
+            .field("stats", &self.lock().stats)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -61,16 +75,29 @@ pub struct PoolStats {
 }
 
 impl Pool {
-    /// A pool that keeps up to `size` bytes, each slab of it set aside in `budget` when it is first needed.
-    pub fn new(size: u64, budget: Option<Arc<dyn MemoryBudget>>) -> Self {
-        let most_slabs = (size / SLAB as u64).min(u64::from(u16::MAX)) as usize;
+    /// A pool that keeps up to `size` bytes, or half of that or a quarter and so on, as `budget` has room for.
+    pub fn new(size: u64, budget: Option<&Arc<dyn MemoryBudget>>) -> Self {
+        let mut most_slabs = (size / SLAB as u64).min(u64::from(u16::MAX)) as usize;
+        let mut counted = None;
+        while let Some(budget) = budget.filter(|_| most_slabs > 0 && counted.is_none()) {
+            counted = budget.try_set_aside((most_slabs * SLAB) as u64);
+            if counted.is_none() {
+                most_slabs /= 2;
+            }
+        }
         Self {
             shared: Arc::new(Shared {
                 most_slabs,
-                budget,
+                _counted: counted,
                 state: Mutex::default(),
             }),
         }
+    }
+
+    /// Whether the largest pooled buffer is to be had at the moment.
+    pub fn has_room(&self) -> bool {
+        let state = self.shared.lock();
+        !state.whole.is_empty() || state.slabs.len() < self.shared.most_slabs
     }
 
     /// A buffer of at least `len` bytes whose address is a multiple of `align`, a power of two, and of 4096. Its
@@ -168,16 +195,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more slab, if the pool and the budget have room for it. Made outside the lock: touching it takes a while.
+    /// One more slab, if the pool has room for it. Made outside the lock: touching it takes a while.
     fn new_slab(&self) -> Option<Slab> {
         if self.lock().slabs.len() >= self.most_slabs {
             return None;
         }
-        let counted = match &self.budget {
-            Some(budget) => Some(budget.try_set_aside(SLAB as u64)?),
-            None => None,
-        };
-        Some(Slab::new(Memory::new(SLAB, SMALLEST).ok()?, counted))
+        // Aligned to its size, so that each piece is to its own.
+        Some(Slab::new(Memory::new(SLAB, SLAB).ok()?))
     }
 
     pub(crate) fn give_back(&self, slab: u16, number: u16, piece: usize) {

@@ -83,19 +83,16 @@ pub(crate) struct Slab {
     /// Pieces that were never handed out begin here.
     fresh: u16,
     used: u16,
-    /// The slab's memory in the budget of the process.
-    _counted: Option<Box<dyn std::any::Any + Send + Sync>>,
 }
 
 impl Slab {
-    pub(crate) fn new(memory: Memory, counted: Option<Box<dyn std::any::Any + Send + Sync>>) -> Self {
+    pub(crate) fn new(memory: Memory) -> Self {
         Self {
             memory,
             piece: 0,
             free: Vec::new(),
             fresh: 0,
             used: 0,
-            _counted: counted,
         }
     }
 
@@ -143,5 +140,12 @@ impl Slab {
 
     pub(crate) fn start(&self) -> NonNull<u8> {
         self.memory.start()
+    }
+
+    /// Pieces in use, pieces left, and how large they are.
+    #[cfg(test)]
+    pub(crate) fn counts(&self) -> (usize, usize, usize) {
+        let fresh = (SLAB / self.piece.max(1)).saturating_sub(usize::from(self.fresh));
+        (usize::from(self.used), self.free.len() + fresh, self.piece)
     }
 }

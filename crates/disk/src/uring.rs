@@ -319,11 +319,8 @@ impl Ring {
                 return;
             };
             while self.unsent.load(SeqCst) > 0 && tries < PATIENCE {
-                match self.ring.submit() {
-                    Ok(taken) => {
-                        self.unsent.fetch_sub(taken, SeqCst);
-                        break;
-                    }
+                match self.call() {
+                    Ok(()) => break,
                     Err(_) => {
                         tries += 1;
                         std::thread::yield_now();
@@ -332,13 +329,20 @@ impl Ring {
             }
             drop(telling);
         }
+        // Enough for others. Once more for who found the lock taken: a reaper that waits in the kernel hears no bell.
+        if let Err(error) = self.call() {
+            tracing::debug!(%error, "the kernel takes no reads at the moment");
+        }
         if self.unsent.load(SeqCst) > 0 {
-            if tries >= PATIENCE {
-                tracing::debug!("the kernel takes no reads at the moment");
-            }
-            // Enough for others: the reaper goes on.
             self.nudge();
         }
+    }
+
+    /// Calls the kernel: it takes what is in the queue, and gives results that it had no room for.
+    fn call(&self) -> io::Result<()> {
+        let taken = self.ring.submit()?;
+        self.unsent.fetch_sub(taken, SeqCst);
+        Ok(())
     }
 
     /// Whether the kernel knows a slab; tells it if it has not been told.
@@ -476,7 +480,8 @@ impl Driver {
             // What the kernel has kept for want of room in the ring it gives only when it is called, and without
             // ringing the bell.
             if self.ring.overflown() {
-                let _ = self.ring.ring.submit();
+                // If it fails, the next round does it.
+                let _ = self.ring.call();
                 self.ring.nudge();
             }
         }

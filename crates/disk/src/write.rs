@@ -77,16 +77,17 @@ impl DirectWriter {
     /// may write to other units at the same time.
     ///
     /// # Errors
-    /// What the disk says; [`io::ErrorKind::WriteZero`] if it takes less than a unit without a reason.
+    /// What the disk says; [`io::ErrorKind::WriteZero`] if it takes less than it must without a reason.
     pub fn write(&self, bytes: &[u8], at: u64) -> io::Result<()> {
-        let unit = self.geometry.unit as usize;
+        // The user's wish may be more than the file needs.
+        let least = self.geometry.told.unwrap_or(self.geometry.unit).max(1) as usize;
         let mut done = 0;
         while done < bytes.len() {
             let direct = self.is_direct();
             match rustix::io::pwrite(&self.opened.file, &bytes[done..], at + done as u64) {
                 Ok(written) => {
-                    // What ended within a unit goes on from that unit's beginning.
-                    let whole = if direct { written / unit * unit } else { written };
+                    // What ended in between goes on from where a direct write can begin.
+                    let whole = if direct { written / least * least } else { written };
                     if whole == 0 {
                         return Err(io::ErrorKind::WriteZero.into());
                     }

@@ -18,10 +18,11 @@ use object_store::path::Path;
 use object_store::{
     Attributes, CopyOptions, Extensions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult,
     MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult,
-    RenameOptions, Result, collect_bytes,
+    RenameOptions, Result,
 };
 
 use crate::file::read::{refuse_version, resolve};
+use crate::file::staged::Way;
 use crate::file::{FileStore, FileStoreError, FileStoreOptions};
 
 mod open;
@@ -79,11 +80,15 @@ impl DirectStoreOptions {
 ///   mount point and counted ([`forebay_disk::DiskStats`]). tmpfs has nothing but the page cache and does not refuse.
 /// - **A read goes on with the file that it began with**: one that is replaced by another in the middle is read to its
 ///   end, as it was; one that is written to in place ends in [`FileStoreError::Changed`].
+/// - **A put** comes from aligned buffers in whole units. The end of a file that is no whole unit goes through the page
+///   cache and out of it, which waits for the disk: a small object costs a request to the disk before it appears.
 /// - **A copy** is the kernel's, which may share blocks, and may go through the page cache.
 #[derive(Clone)]
 pub struct DirectStore {
     names: FileStore,
     files: Arc<Files>,
+    /// How puts go.
+    way: Way,
 }
 
 impl DirectStore {
@@ -103,6 +108,10 @@ impl DirectStore {
         Ok(Self {
             names: FileStore::open(root, of_names)?,
             files: Arc::new(Files::new(disk.clone(), options.wanted())),
+            way: match options.direct_io {
+                true => Way::Direct(disk.clone(), options.wanted()),
+                false => Way::Buffered,
+            },
         })
     }
 
@@ -121,7 +130,7 @@ impl DirectStore {
 #[deny(clippy::missing_trait_methods)]
 impl ObjectStore for DirectStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        self.names.put_opts(location, payload, opts).await
+        self.names.put_by(self.way.clone(), location, payload, opts).await
     }
 
     async fn put_multipart_opts(
@@ -129,7 +138,7 @@ impl ObjectStore for DirectStore {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        self.names.put_multipart_opts(location, opts).await
+        self.names.upload_by(self.way.clone(), location, opts).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -165,8 +174,7 @@ impl ObjectStore for DirectStore {
             let file = file.clone();
             async move {
                 let range = resolve(&GetRange::Bounded(range), file.stamp.size, || file.shown.clone())?;
-                let len = range.end - range.start;
-                collect_bytes(pieces::stream(file, range.into()), Some(len)).await
+                pieces::collect(file, range.into()).await
             }
         };
         futures::stream::iter(ranges.to_vec())

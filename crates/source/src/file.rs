@@ -36,7 +36,7 @@ pub(crate) mod meta;
 mod multipart;
 mod pieces;
 pub(crate) mod read;
-mod staged;
+pub(crate) mod staged;
 mod write;
 
 #[cfg(test)]
@@ -44,6 +44,7 @@ mod tests;
 
 pub use error::FileStoreError;
 use list::Skip;
+use staged::Way;
 
 /// How many deletes of one stream run at a time: enough to hide the hop to the blocking pool.
 const DELETES_AT_ONCE: usize = 8;
@@ -204,10 +205,7 @@ pub(crate) fn blocking<T: Send + 'static>(
 #[async_trait]
 impl ObjectStore for FileStore {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let create_only = write::create_only(self, &opts)?;
-        let location = location.clone();
-        self.run(move |inner| write::put(inner, &location, &payload, create_only))
-            .await
+        self.put_by(Way::Buffered, location, payload, opts).await
     }
 
     async fn put_multipart_opts(
@@ -215,12 +213,7 @@ impl ObjectStore for FileStore {
         location: &Path,
         opts: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        write::refuse_attributes(self, &opts.attributes)?;
-        let location = location.clone();
-        let upload = self
-            .run(move |inner| multipart::Upload::start(inner, &location))
-            .await?;
-        Ok(Box::new(upload))
+        self.upload_by(Way::Buffered, location, opts).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {

@@ -142,7 +142,7 @@ impl Opener {
         if let Some(disk) = self.disk.get() {
             return Ok(disk);
         }
-        let disk = Disk::new(self.options.disk, self.options.memory.clone());
+        let disk = Disk::new(self.options.disk, self.options.memory.as_ref());
         let disk = disk.map_err(|source| OpenError::Disk {
             engine: self.options.disk.engine,
             source,

@@ -39,7 +39,7 @@ async fn begin_and_drop(file: DirectFile, bytes: &[u8], count: usize, seed: u8) 
             }
             3 => {
                 let task = tokio::spawn(read);
-                if random.next_u32() % 2 == 0 {
+                if random.next_u32().is_multiple_of(2) {
                     tokio::task::yield_now().await;
                 }
                 task.abort();

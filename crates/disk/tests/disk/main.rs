@@ -14,3 +14,4 @@ mod refusals;
 mod runtimes;
 mod warnings;
 mod world;
+mod writes;

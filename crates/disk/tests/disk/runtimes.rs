@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use forebay_disk::{Disk, EngineChoice, EngineKind, Wanted};
@@ -158,7 +159,7 @@ fn reads_whose_runtime_goes_with_the_tasks_that_wait_give_their_memory_back() {
                         }
                     });
                 }
-                runtime.block_on(async { tokio::time::sleep(std::time::Duration::from_millis(2)).await });
+                runtime.block_on(async { tokio::time::sleep(Duration::from_millis(2)).await });
                 drop(runtime);
             }
             all_is_back(&disk);
@@ -274,6 +275,56 @@ fn ten_thousand_reads_at_once_are_answered_with_io_uring() {
 #[test]
 fn ten_thousand_reads_at_once_are_answered_with_threads() {
     finishes(|| ten_thousand(EngineChoice::Pread));
+}
+
+#[test]
+fn a_disk_at_rest_uses_no_processor() {
+    run(child("runtimes::in_a_child_a_flood_of_reads_comes_to_rest"));
+}
+
+#[test]
+#[ignore = "looks at the processor time of its process: run alone, by the test above"]
+fn in_a_child_a_flood_of_reads_comes_to_rest() {
+    finishes(|| {
+        let (_dir, path, bytes) = given();
+        for engine in engines() {
+            let disk = disk(engine);
+            let file = open(&disk, &path, Wanted::default());
+            let runtime = multi_thread();
+            let flood = |nth: u64| {
+                let file = file.clone();
+                let ranges: Vec<_> = (0..2000)
+                    .map(|at| ByteRange::at((nth + at) * 4096 % MIB, 4096))
+                    .collect();
+                async move { check(&file, bytes, &ranges).await }
+            };
+            // More at once than a ring has room for, from several threads.
+            let tasks: Vec<_> = (0..6).map(|nth| runtime.spawn(flood(nth))).collect();
+            let threads: Vec<_> = (0..3)
+                .map(|nth| {
+                    let reads = flood(nth);
+                    std::thread::spawn(move || block_on(reads))
+                })
+                .collect();
+            for task in tasks {
+                runtime.block_on(task).unwrap();
+            }
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            all_is_back(&disk);
+            let before = processor_time();
+            std::thread::sleep(Duration::from_millis(300));
+            let used = processor_time() - before;
+            assert!(used < Duration::from_millis(100), "{used:?} of 300 ms");
+        }
+    });
+}
+
+/// Of all threads of this process, in user and kernel.
+fn processor_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 #[test]

@@ -16,7 +16,6 @@ use forebay_types::{ByteRange, Clock, SystemClock};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-pub(crate) const KIB: u64 = 1 << 10;
 pub(crate) const MIB: u64 = 1 << 20;
 
 /// Longer than anything here takes on a busy machine; less than nextest waits.
@@ -34,13 +33,6 @@ pub(crate) fn contents(len: u64) -> Vec<u8> {
 /// A directory on the disk that the build is on.
 pub(crate) fn on_disk() -> TempDir {
     tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
-}
-
-/// A directory in memory, if its files open with O_DIRECT: as exacting an interface, without a disk to wait for.
-pub(crate) fn in_memory() -> TempDir {
-    let dir = tempfile::tempdir_in("/dev/shm").ok();
-    let dir = dir.filter(|dir| direct(&file(dir.path(), "probe", b"")).is_ok());
-    dir.unwrap_or_else(on_disk)
 }
 
 /// A file that is on its disk, not only in the page cache.

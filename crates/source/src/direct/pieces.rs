@@ -7,7 +7,7 @@ use bytes::Bytes;
 use forebay_disk::MAX_READ;
 use forebay_types::ByteRange;
 use futures::future::BoxFuture;
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use object_store::Result;
 
 use super::open::Open;
@@ -44,9 +44,33 @@ pub(super) fn stream(file: Arc<Open>, range: ByteRange) -> BoxStream<'static, Re
     .boxed()
 }
 
+/// All of `range` of `file` at once; without a copy where that is one piece.
+pub(super) async fn collect(file: Arc<Open>, range: ByteRange) -> Result<Bytes> {
+    let mut pieces = stream(file.clone(), range);
+    let first = pieces.try_next().await?.unwrap_or_default();
+    if first.len() as u64 == range.len() {
+        return Ok(first);
+    }
+    // Sparse files are longer than memory; the answer to that is an error, not an abort.
+    let too_large = || {
+        let why = "the range does not fit into memory";
+        file.failed(std::io::Error::new(std::io::ErrorKind::OutOfMemory, why))
+    };
+    let len = usize::try_from(range.len()).map_err(|_| too_large())?;
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| too_large())?;
+    bytes.extend_from_slice(&first);
+    while let Some(piece) = pieces.try_next().await? {
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.into())
+}
+
 impl<I: Iterator<Item = ByteRange>> Pieces<I> {
+    /// Asks for what is next: for one piece in any case, for more as long as there are buffers for all who read.
     fn ask(&mut self) {
         while self.under_way.len() < AT_ONCE
+            && (self.under_way.is_empty() || self.file.file.has_room())
             && let Some(range) = self.plan.next()
         {
             self.under_way

@@ -6,13 +6,30 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use object_store::path::Path;
-use object_store::{MultipartUpload, PutPayload, PutResult, Result, UploadPart};
+use object_store::{MultipartUpload, PutMultipartOptions, PutPayload, PutResult, Result, UploadPart};
 
-use super::staged::{Parents, Staged};
-use super::{FileStoreError, Inner, blocking, write};
+use super::staged::{Parents, Staged, Way};
+use super::{FileStore, FileStoreError, Inner, blocking, write};
+
+impl FileStore {
+    /// An upload whose bytes go this way.
+    pub(crate) async fn upload_by(
+        &self,
+        way: Way,
+        location: &Path,
+        options: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        write::refuse_attributes(self, &options.attributes)?;
+        let location = location.clone();
+        let upload = self
+            .run(move |inner| Upload::start(inner, &location, &way))
+            .await?;
+        Ok(Box::new(upload))
+    }
+}
 
 /// An upload under way. Completing, aborting or dropping it ends it; only completing leaves a file.
-pub(super) struct Upload {
+struct Upload {
     /// Shared with the parts being written; `None` once the upload is over.
     staged: Option<Arc<Staged>>,
     shown: String,
@@ -23,8 +40,8 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn start(inner: &Arc<Inner>, location: &Path) -> Result<Self, FileStoreError> {
-        let staged = Staged::create(inner, inner.place(location, Parents::Make)?)?;
+    fn start(inner: &Arc<Inner>, location: &Path, way: &Way) -> Result<Self, FileStoreError> {
+        let staged = Staged::create(inner, inner.place(location, Parents::Make)?, way)?;
         let shown = staged.place().shown.clone();
         Ok(Self {
             staged: Some(Arc::new(staged)),

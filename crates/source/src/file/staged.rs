@@ -1,7 +1,7 @@
-//! A write in the making: a temporary file beside its goal, published whole or gone.
+//! A write in the making: a temporary file beside its goal, published whole or gone. Its bytes go through the page
+//! cache or past it ([`writer`], [`gather`]).
 
 use std::fs::File;
-use std::io::IoSlice;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +15,11 @@ use rustix::io::Errno;
 use super::meta::{Stamp, TEMPORARY};
 use super::{FileStoreError, Inner};
 
-/// Slices given to the kernel in one call; WriteMultipart hands over payloads of many 8 KiB blocks.
-const SLICES_AT_ONCE: usize = 64;
+mod gather;
+mod writer;
+
+pub(crate) use writer::Way;
+use writer::Writer;
 
 /// Where a file is or will be: an open directory that was reached through no symbolic link, and a plain name in it.
 /// Whatever happens to the tree afterwards, the write lands in that directory.
@@ -123,13 +126,13 @@ pub(super) struct Staged {
     inner: Arc<Inner>,
     place: Place,
     name: String,
-    file: File,
+    writer: Writer,
     /// Whether the temporary name is gone: renamed or removed.
     gone: AtomicBool,
 }
 
 impl Staged {
-    pub(super) fn create(inner: &Arc<Inner>, place: Place) -> Result<Self, FileStoreError> {
+    pub(super) fn create(inner: &Arc<Inner>, place: Place, way: &Way) -> Result<Self, FileStoreError> {
         loop {
             let name = format!("{TEMPORARY}{:016x}", fastrand::u64(..));
             match place
@@ -137,12 +140,16 @@ impl Staged {
                 .open_with(&name, OpenOptions::new().write(true).create_new(true))
             {
                 Ok(file) => {
-                    let (inner, file) = (Arc::clone(inner), file.into_std());
+                    let writer = Writer::new(file.into_std(), way).map_err(|e| {
+                        // What failed before is what the caller is told.
+                        let _ = place.dir.remove_file(&name);
+                        place.failed("write beside", e)
+                    })?;
                     return Ok(Self {
-                        inner,
+                        inner: Arc::clone(inner),
                         place,
                         name,
-                        file,
+                        writer,
                         gone: AtomicBool::new(false),
                     });
                 }
@@ -157,37 +164,24 @@ impl Staged {
     }
 
     pub(super) fn file(&self) -> &File {
-        &self.file
+        self.writer.file()
     }
 
     /// Writes all of `payload` from `offset` on. Several threads may write at different offsets.
-    pub(super) fn write_at(&self, payload: &PutPayload, mut offset: u64) -> Result<(), FileStoreError> {
-        let mut slices: Vec<IoSlice<'_>> = payload.iter().map(|bytes| IoSlice::new(bytes)).collect();
-        let mut rest = &mut slices[..];
-        // Empty slices at the front would make a write of nothing look like a full disk.
-        IoSlice::advance_slices(&mut rest, 0);
-        while !rest.is_empty() {
-            match rustix::io::pwritev(&self.file, &rest[..rest.len().min(SLICES_AT_ONCE)], offset) {
-                Ok(0) => return Err(self.place.failed("write", std::io::ErrorKind::WriteZero.into())),
-                Ok(written) => {
-                    offset += written as u64;
-                    IoSlice::advance_slices(&mut rest, written);
-                }
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.place.failed("write", errno.into())),
-            }
-        }
-        Ok(())
+    pub(super) fn write_at(&self, payload: &PutPayload, offset: u64) -> Result<(), FileStoreError> {
+        let written = self.writer.write_at(payload, offset);
+        written.map_err(|e| self.place.failed("write", e))
     }
 
     /// Gives the file its name, replacing what has it unless `create_only`. Answers its ETag.
     pub(super) fn publish(&self, create_only: bool) -> Result<String, FileStoreError> {
         let Place { dir, name, shown } = &self.place;
+        self.writer.finish().map_err(|e| self.place.failed("write", e))?;
         if self.inner.options.sync_writes {
             self.inner.syncs.fetch_add(1, Ordering::Relaxed);
-            self.file.sync_all().map_err(|e| self.place.failed("sync", e))?;
+            self.file().sync_all().map_err(|e| self.place.failed("sync", e))?;
         }
-        let written = Metadata::from_file(&self.file).map_err(|e| self.place.failed("look up", e))?;
+        let written = Metadata::from_file(self.file()).map_err(|e| self.place.failed("look up", e))?;
         if create_only {
             link(dir, &self.name, &self.place)?;
             self.clean();

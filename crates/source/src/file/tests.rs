@@ -138,14 +138,21 @@ fn a_file_is_no_root() {
 
 #[tokio::test]
 async fn sync_writes_flushes_the_file_and_every_directory_with_a_new_name() {
-    for sync_writes in [false, true] {
-        let (_dir, store) = store_with(FileStoreOptions {
+    for (sync_writes, direct) in [(false, false), (true, false), (false, true), (true, true)] {
+        let dir = TempDir::new().unwrap();
+        let disk = forebay_disk::Disk::new(Default::default(), None).unwrap();
+        let options = crate::DirectStoreOptions {
             sync_writes,
+            direct_io: direct,
             ..Default::default()
-        });
+        };
+        let store = crate::DirectStore::open(dir.path(), options, &disk).unwrap();
+        let names = store.files().clone();
+        assert_eq!(names.options().sync_writes, sync_writes);
+        let store: &dyn ObjectStore = if direct { &store } else { &names };
         let mut before = 0;
         let mut syncs = |expected: u64, what: &str| {
-            let now = store.inner.syncs.load(Ordering::Relaxed);
+            let now = names.inner.syncs.load(Ordering::Relaxed);
             assert_eq!(now - before, if sync_writes { expected } else { 0 }, "{what}");
             before = now;
         };

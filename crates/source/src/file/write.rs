@@ -8,11 +8,27 @@ use object_store::path::Path;
 use object_store::{Attributes, Extensions, PutMode, PutOptions, PutPayload, PutResult, Result};
 
 use super::meta::what;
-use super::staged::{Parents, Place, Staged, link};
+use super::staged::{Parents, Place, Staged, Way, link};
 use super::{FileStore, FileStoreError, Inner};
 
+impl FileStore {
+    /// A put whose bytes go this way.
+    pub(crate) async fn put_by(
+        &self,
+        way: Way,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let create_only = create_only(self, &options)?;
+        let location = location.clone();
+        self.run(move |inner| put(inner, &location, &payload, create_only, &way))
+            .await
+    }
+}
+
 /// Whether the put of `options` may replace nothing; an error if it asks for what a file system cannot do.
-pub(super) fn create_only(store: &FileStore, options: &PutOptions) -> Result<bool> {
+fn create_only(store: &FileStore, options: &PutOptions) -> Result<bool> {
     refuse_attributes(store, &options.attributes)?;
     match options.mode {
         PutMode::Overwrite => Ok(false),
@@ -35,24 +51,30 @@ pub(super) fn refuse_attributes(store: &FileStore, attributes: &Attributes) -> R
     })
 }
 
-pub(super) fn put(
+fn put(
     inner: &Arc<Inner>,
     location: &Path,
     payload: &PutPayload,
     create_only: bool,
+    way: &Way,
 ) -> Result<PutResult, FileStoreError> {
-    let staged = stage(inner, location, create_only)?;
+    let staged = stage(inner, location, create_only, way)?;
     staged.write_at(payload, 0)?;
     Ok(published(staged.publish(create_only)?))
 }
 
 /// A temporary file for `location`. That a create-only write must fail is often known before its bytes are written.
-fn stage(inner: &Arc<Inner>, location: &Path, create_only: bool) -> Result<Staged, FileStoreError> {
+fn stage(
+    inner: &Arc<Inner>,
+    location: &Path,
+    create_only: bool,
+    way: &Way,
+) -> Result<Staged, FileStoreError> {
     let place = inner.place(location, Parents::Make)?;
     if create_only && place.is_taken() {
         return Err(place.taken());
     }
-    Staged::create(inner, place)
+    Staged::create(inner, place, way)
 }
 
 pub(super) fn published(e_tag: String) -> PutResult {
@@ -72,7 +94,7 @@ pub(super) fn copy(
     create_only: bool,
 ) -> Result<(), FileStoreError> {
     let source = inner.open_file(from)?;
-    let staged = stage(inner, to, create_only)?;
+    let staged = stage(inner, to, create_only, &Way::Buffered)?;
     let copied = std::io::copy(&mut source.file(), &mut staged.file())
         .map_err(|e| staged.place().failed("copy to", e))?;
     source.unchanged()?;

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may panic like tests")]
 
 mod conformance;
+#[cfg(target_os = "linux")]
+mod direct;
 mod faults;
 mod listing;
 mod refusals;

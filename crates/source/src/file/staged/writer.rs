@@ -1,0 +1,80 @@
+//! How the bytes of a write reach their file.
+
+use std::fs::File;
+use std::io::{self, IoSlice};
+
+use forebay_disk::{Disk, Wanted};
+use object_store::PutPayload;
+use rustix::io::Errno;
+
+use super::gather::Gather;
+
+/// Slices given to the kernel in one call; WriteMultipart hands over payloads of many 8 KiB blocks.
+const SLICES_AT_ONCE: usize = 64;
+
+/// Which way the bytes of a write are to go.
+#[derive(Clone, Debug)]
+pub(crate) enum Way {
+    /// Through the page cache.
+    Buffered,
+    /// Past it, if the file system can.
+    Direct(Disk, Wanted),
+}
+
+/// A file being written. Several threads may write at different offsets.
+#[derive(Debug)]
+pub(super) enum Writer {
+    Buffered(File),
+    Direct(Gather),
+}
+
+impl Writer {
+    pub(super) fn new(file: File, way: &Way) -> io::Result<Self> {
+        Ok(match way {
+            Way::Buffered => Self::Buffered(file),
+            Way::Direct(disk, wanted) => Self::Direct(Gather::new(disk.write(file, *wanted)?)),
+        })
+    }
+
+    pub(super) fn file(&self) -> &File {
+        match self {
+            Self::Buffered(file) => file,
+            Self::Direct(gather) => gather.file(),
+        }
+    }
+
+    /// Writes all of `payload` from `offset` on.
+    pub(super) fn write_at(&self, payload: &PutPayload, offset: u64) -> io::Result<()> {
+        match self {
+            Self::Buffered(file) => write_buffered(file, payload, offset),
+            Self::Direct(gather) => gather.write_at(payload, offset),
+        }
+    }
+
+    /// Writes what is left to be written when all bytes were given.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        match self {
+            Self::Buffered(_) => Ok(()),
+            Self::Direct(gather) => gather.finish(),
+        }
+    }
+}
+
+fn write_buffered(file: &File, payload: &PutPayload, mut offset: u64) -> io::Result<()> {
+    let mut slices: Vec<IoSlice<'_>> = payload.iter().map(|bytes| IoSlice::new(bytes)).collect();
+    let mut rest = &mut slices[..];
+    // Empty slices at the front would make a write of nothing look like a full disk.
+    IoSlice::advance_slices(&mut rest, 0);
+    while !rest.is_empty() {
+        match rustix::io::pwritev(file, &rest[..rest.len().min(SLICES_AT_ONCE)], offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                offset += written as u64;
+                IoSlice::advance_slices(&mut rest, written);
+            }
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    Ok(())
+}
