@@ -136,6 +136,12 @@ impl Session {
         })
     }
 
+    /// As [`Self::block_on_uncaught`], all on this thread.
+    pub(crate) fn block_on_one<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(not_started)?.block_on(self.to_its_end(work))
+    }
+
     /// As [`Self::block_on`], but an interrupt ends the process where it stands: for what leaves nothing behind and
     /// may be blocked in a pipe.
     pub(crate) fn block_on_uncaught<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -156,7 +162,12 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|e| CliError::new(e.kind().into(), format!("cannot start the runtime: {e}")))
+        .map_err(not_started)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what map_err hands over")]
+fn not_started(error: std::io::Error) -> CliError {
+    CliError::new(error.kind().into(), format!("cannot start the runtime: {error}"))
 }
 
 /// SIGINT or SIGTERM.

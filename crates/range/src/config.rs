@@ -74,12 +74,11 @@ pub struct FileSystemConfig {
 }
 
 impl Default for FileSystemConfig {
-    /// Through the page cache.
+    /// Through the page cache, in one stream (docs/decisions/0004-file-defaults.md).
     fn default() -> Self {
         Self {
             direct_io: false,
             range_engine: RangeEngineConfig::for_profile(&Profile::FILE),
-            enable_range_engine: true,
             ..Self::direct()
         }
     }

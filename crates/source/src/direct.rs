@@ -147,7 +147,7 @@ impl ObjectStore for DirectStore {
         }
         refuse_version(&options)?;
         let file = self.files.find(&self.names, location, &options).await?;
-        let meta = file.stamp.describe(location.clone());
+        let meta = file.meta.clone();
         options.check_preconditions(&meta)?;
         let range = match &options.range {
             Some(range) => resolve(range, meta.size, || file.shown.clone())?,
@@ -173,7 +173,7 @@ impl ObjectStore for DirectStore {
         let read = |range: Range<u64>| {
             let file = file.clone();
             async move {
-                let range = resolve(&GetRange::Bounded(range), file.stamp.size, || file.shown.clone())?;
+                let range = resolve(&GetRange::Bounded(range), file.meta.size, || file.shown.clone())?;
                 pieces::collect(file, range.into()).await
             }
         };

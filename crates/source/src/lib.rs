@@ -4,7 +4,7 @@
 //! turns it into a [`Source`]: an [`object_store::ObjectStore`] (object_store's clients for S3, GCS and Azure; our
 //! own [`HttpStore`], [`FileStore`] and [`DirectStore`]), the [`object_store::path::Path`] meant in it, who it is ([`Origin`]), and a
 //! [`Profile`] that says how it likes to be read. All that is remote speaks through one [`Transport`]. The store
-//! comes wrapped as `stack.rs` shows: limited, metered, verified. When a call fails, [`Fault::of`] reads from
+//! comes wrapped as `stack.rs` shows: limited, metered, verified (metered alone on this machine). When a call fails, [`Fault::of`] reads from
 //! the `object_store::Error` what the caller should do.
 //!
 //! Nothing here splits, caches or retries reads: that is for the range engine above.
@@ -37,7 +37,7 @@ pub use meter::{Meter, Metered};
 pub use open::{OpenError, Opener, Source, version_of};
 pub use options::SourceOptions;
 pub use profile::Profile;
-pub use stack::wrap;
+pub use stack::{wrap, wrap_local};
 pub use transport::{
     Body, Connector, EngineRead, Failure, FreshConnection, Service, Transport, TransportOptions, WireMeter,
     jitter, xml_element,

@@ -20,7 +20,7 @@ use crate::location::{Location, Scheme};
 use crate::meter::Meter;
 use crate::options::SourceOptions;
 use crate::profile::Profile;
-use crate::stack::wrap;
+use crate::stack::{wrap, wrap_local};
 use crate::transport::{Connector, Transport};
 
 /// Opens sources. All of one opener share a transport (connections) and a budget of requests in flight.
@@ -202,7 +202,10 @@ impl Opener {
         lister: Lister,
     ) -> Source {
         let meter = Arc::new(Meter::default());
-        let store = wrap(bare, meter.clone(), self.budget.clone());
+        let store = match lister {
+            Lister::Files(_) => wrap_local(bare, meter.clone()),
+            Lister::Wire(_) | Lister::Other => wrap(bare, meter.clone(), self.budget.clone()),
+        };
         Source {
             store,
             path,

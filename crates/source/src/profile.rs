@@ -31,19 +31,20 @@ impl Profile {
         cached: true,
     };
 
-    /// Local files. The first plan had 32 requests of 4 MiB for every file. Measured on a warm page cache
-    /// (docs/benchmarks.md, files): one stream reads 18 GB/s, four ranges 23, 32 ranges 11 at twice the CPU. On a cold
-    /// disk one stream depends on the kernel's read-ahead, and four keep the device full. Hence 4 MiB and 4, and only
-    /// for files of 16 MiB and more.
+    /// Local files, where ranges are asked for (`[file] enable_range_engine`; by default each read is one stream). The
+    /// first plan had 32 requests of 4 MiB. Measured (docs/benchmarks.md, files): a cold file comes fastest in one
+    /// stream, which has the kernel's read-ahead to itself (2.9 GB/s; four ranges of 4 MiB 1.6-2.0, of 64 MiB 2.4); a warm
+    /// one in four ranges of 64 MiB (36 GB/s; one stream 20-25, 32 ranges of 4 MiB 11).
     pub const FILE: Self = Self {
-        chunk_size: ByteSize::mib(4).bytes(),
-        min_split_size: ByteSize::mib(16).bytes(),
+        chunk_size: ByteSize::mib(64).bytes(),
+        min_split_size: ByteSize::mib(64).bytes(),
         max_concurrent_ranges: 4,
         split: true,
         cached: false,
     };
 
-    /// Local files past the page cache.
+    /// Local files past the page cache, where ranges are asked for (`[direct] enable_range_engine`): as the plan had them.
+    /// One stream has the disk at its ceiling already; several are for arrays of disks.
     pub const DIRECT: Self = Self {
         chunk_size: ByteSize::mib(64).bytes(),
         min_split_size: ByteSize::mib(16).bytes(),

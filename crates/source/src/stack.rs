@@ -29,3 +29,10 @@ pub fn wrap(
     let metered = Arc::new(Metered::new(verified, meter));
     Arc::new(Limit::new(metered, budget))
 }
+
+/// Wraps a bare store of this machine: counted, nothing else. It has no connections to be sparing of, and checks itself
+/// what [`Verify`] would (place and length of each piece, and that the file is still the same), at a fraction of the
+/// cost: of the CPU time that a direct read of 4 KiB takes outside of the kernel, the other two wrappers were a quarter.
+pub fn wrap_local(store: Arc<dyn ObjectStore>, meter: Arc<Meter>) -> Arc<dyn ObjectStore> {
+    Arc::new(Metered::new(store, meter))
+}

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use cap_std::fs::Metadata;
 use forebay_disk::{DirectFile, Disk, Wanted};
 use object_store::path::Path;
-use object_store::{GetOptions, Result};
+use object_store::{GetOptions, ObjectMeta, Result};
 use rustix::fs::OFlags;
 
 use crate::file::meta::Stamp;
@@ -27,7 +26,9 @@ pub(super) struct Files {
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) file: DirectFile,
-    pub(super) stamp: Stamp,
+    stamp: Stamp,
+    /// What that is to an object store.
+    pub(super) meta: ObjectMeta,
     /// Its path, for errors.
     pub(super) shown: String,
 }
@@ -55,7 +56,7 @@ impl Files {
         let kept = options.extensions.get::<Kept>();
         if let Some(tag) = &options.if_match
             && let Some(open) = kept.and_then(Kept::get::<Open>)
-            && open.stamp.etag() == *tag
+            && open.meta.e_tag.as_ref() == Some(tag)
         {
             return Ok(open);
         }
@@ -95,7 +96,13 @@ impl Files {
                 path: shown.clone(),
                 source,
             })?;
-        let opened = Arc::new(Open { file, stamp, shown });
+        let meta = stamp.describe(location.clone());
+        let opened = Arc::new(Open {
+            file,
+            stamp,
+            meta,
+            shown,
+        });
         let mut open = lock();
         if open.len() == open.capacity() {
             open.retain(|_, file| file.strong_count() > 0);
@@ -117,8 +124,7 @@ fn ask_direct(file: &std::fs::File) -> rustix::io::Result<()> {
 impl Open {
     /// Fails if the file was written to since it was opened.
     pub(super) fn unchanged(&self) -> Result<(), FileStoreError> {
-        let now = Metadata::from_file(self.file.file()).map_err(|source| self.failed(source))?;
-        let now = Stamp::of(&now);
+        let now = Stamp::of_open(self.file.file()).map_err(|source| self.failed(source))?;
         if now == self.stamp {
             return Ok(());
         }

@@ -1,5 +1,7 @@
 //! What a file is to an object store: its version, its description, and whether its name can be a key.
 
+use std::os::fd::AsFd;
+
 use cap_std::fs::{FileType, FileTypeExt, Metadata, MetadataExt};
 use chrono::{DateTime, Utc};
 use object_store::ObjectMeta;
@@ -32,6 +34,17 @@ impl Stamp {
             seconds: file.mtime(),
             nanos: file.mtime_nsec(),
         }
+    }
+
+    /// Of an open file, now.
+    pub(crate) fn of_open(file: impl AsFd) -> std::io::Result<Self> {
+        let stat = rustix::fs::fstat(file)?;
+        Ok(Self {
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            seconds: stat.st_mtime as i64,
+            nanos: stat.st_mtime_nsec as i64,
+        })
     }
 
     /// Strong and quoted, as RFC 9110 §8.8.3 writes it.

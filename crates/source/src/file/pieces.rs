@@ -9,7 +9,6 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use cap_std::fs::Metadata;
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt};
 use object_store::Result;
@@ -58,8 +57,7 @@ impl OpenFile {
 
     /// Fails if the file is not the version that was opened any more.
     pub(super) fn unchanged(&self) -> Result<(), FileStoreError> {
-        let now = Metadata::from_file(&self.file).map_err(|e| self.failed(e))?;
-        let now = Stamp::of(&now);
+        let now = Stamp::of_open(&self.file).map_err(|e| self.failed(e))?;
         if now == self.stamp {
             Ok(())
         } else {

@@ -33,7 +33,7 @@ use crate::settings::Settings;
 
 use fio::Fio;
 pub(super) use job::Spec;
-use job::{By, Job};
+use job::{By, Job, Threads};
 use plan::{Case, Side, What};
 use scratch::{Files, Subject};
 
@@ -60,7 +60,10 @@ pub(super) fn work(session: &Session, spec: &Spec) -> Result<Sample> {
             at_a_time,
             ..
         } => plain::run(&spec.place, *at_a_time, &clock)?,
-        _ => session.block_on(ours::run(&session, spec, &clock))?,
+        job => match job.threads() {
+            Threads::One => session.block_on_one(ours::run(&session, spec, &clock))?,
+            Threads::All => session.block_on(ours::run(&session, spec, &clock))?,
+        },
     };
     Ok(done.sample())
 }

@@ -29,11 +29,26 @@ pub(super) enum Job {
         cut: Cut,
         /// Whether memory and rings are ready before the clock runs.
         warmed: bool,
+        on: Threads,
     },
     /// Blocks at random places, `depth` readers.
-    Random { block: u64, depth: usize, reads: usize },
+    Random {
+        block: u64,
+        depth: usize,
+        reads: usize,
+        on: Threads,
+    },
     /// All files of a directory, each as a whole.
     Files { at_a_time: usize, by: By },
+}
+
+/// What the runtime of a run has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Threads {
+    /// One, as a job of fio and a plain loop.
+    One,
+    /// One for each CPU, as the other commands.
+    All,
 }
 
 /// Which way bytes come.
@@ -65,6 +80,17 @@ pub(super) enum By {
     Engine(bool),
     /// Open, fstat, pread, close, in threads.
     Plain,
+}
+
+impl Job {
+    /// What its runtime has.
+    pub(super) fn threads(&self) -> Threads {
+        match self {
+            Self::Stream { on, .. } | Self::Random { on, .. } => *on,
+            Self::Files { at_a_time: 1, .. } => Threads::One,
+            Self::Files { .. } => Threads::All,
+        }
+    }
 }
 
 impl Spec {

@@ -43,7 +43,9 @@ pub(super) async fn run(session: &Session, spec: &Spec, clock: &SystemClock) -> 
         Job::Stream {
             bytes, cut, warmed, ..
         } => run.stream(bytes, cut, warmed).await,
-        Job::Random { block, depth, reads } => run.random(block, depth, reads).await,
+        Job::Random {
+            block, depth, reads, ..
+        } => run.random(block, depth, reads).await,
         Job::Files { at_a_time, by } => run.files(at_a_time, by).await,
     }
 }

@@ -5,7 +5,7 @@ use forebay_types::ByteSize;
 use super::{Against, Case, Kind, Side, What};
 use crate::args::{BenchDirectArgs, FileSizes};
 use crate::commands::bench::direct::fio::FioJob;
-use crate::commands::bench::direct::job::{By, Cut, Job, Through};
+use crate::commands::bench::direct::job::{By, Cut, Job, Threads, Through};
 use crate::commands::bench::direct::pages::Before;
 
 const K: u64 = 1 << 10;
@@ -60,12 +60,22 @@ pub(super) fn possible(args: &BenchDirectArgs, size: u64) -> Vec<Case> {
     let mut cases: Vec<Case> = blocks
         .into_iter()
         .filter(|(block, _)| *block <= size)
-        .map(|(block, usual)| sequential(block, depth, usual, size))
+        .flat_map(|(block, usual)| {
+            let one = sequential(block, depth, usual, size, Threads::One);
+            let all = || sequential(block, depth, usual, size, Threads::All);
+            // Where requests are small, it is they that the threads share.
+            std::iter::once(one).chain((block <= 128 * K && depth > 1).then(all))
+        })
         .collect();
     for (block, depths, goal) in RANDOM {
         let depths = args.depth.map_or(depths.to_vec(), |depth| vec![depth]);
         let depths = depths.into_iter().filter(|_| block <= size);
-        cases.extend(depths.map(|depth| random(block, depth, goal)));
+        for depth in depths {
+            cases.push(random(block, depth, goal, Threads::One));
+            if depth > 1 {
+                cases.push(random(block, depth, goal, Threads::All));
+            }
+        }
     }
     cases.extend([true, false].map(|engine| whole(engine, size)));
     cases.extend(page_cache());
@@ -80,7 +90,7 @@ pub(super) fn possible(args: &BenchDirectArgs, size: u64) -> Vec<Case> {
     cases
 }
 
-fn sequential(block: u64, depth: usize, usual: bool, size: u64) -> Case {
+fn sequential(block: u64, depth: usize, usual: bool, size: u64, on: Threads) -> Case {
     // A run takes a second and a half at most: each block is a request of its own, of 100 µs where it is alone.
     let bytes = size.min(G).min(block * MOST_REQUESTS) / block * block;
     let ours = |depth| {
@@ -89,9 +99,10 @@ fn sequential(block: u64, depth: usize, usual: bool, size: u64) -> Case {
             bytes: Some(bytes),
             cut: Cut::Blocks { block, depth },
             warmed: true,
+            on,
         }))
     };
-    let name = format!("seq-{}", short(block));
+    let name = format!("seq-{}{}", short(block), suffix(on));
     let single = (depth > 1).then(|| Against {
         row: format!("{name}/single"),
         baseline: "one request at a time",
@@ -110,18 +121,27 @@ fn sequential(block: u64, depth: usize, usual: bool, size: u64) -> Case {
     }
 }
 
-fn random(block: u64, depth: usize, goal: f64) -> Case {
+fn random(block: u64, depth: usize, goal: f64, on: Threads) -> Case {
     // One to two seconds: 100 to 200 µs each one after another, and a disk that does 50,000 a second.
     let reads = if block > 4 * K {
         8_000 * depth.min(2)
     } else {
         10_000 * depth.min(8)
     };
-    let name = format!("rand-{}-d{depth}", short(block).to_ascii_lowercase());
+    let name = format!(
+        "rand-{}-d{depth}{}",
+        short(block).to_ascii_lowercase(),
+        suffix(on)
+    );
     let fio = FioJob::at_random(block, depth, reads as u64 * block);
     Case {
         against: vec![against_fio(&name, fio, goal)],
-        ours: cold(What::Run(Job::Random { block, depth, reads })),
+        ours: cold(What::Run(Job::Random {
+            block,
+            depth,
+            reads,
+            on,
+        })),
         name,
         kind: Kind::Random,
         usual: true,
@@ -143,6 +163,7 @@ fn whole(engine: bool, size: u64) -> Case {
             bytes: None,
             cut: Cut::Engine(engine),
             warmed: true,
+            on: Threads::All,
         })),
         name,
         kind: Kind::Whole { engine },
@@ -157,6 +178,7 @@ fn one_read(through: Through, cut: Cut) -> What {
         bytes: None,
         cut,
         warmed: false,
+        on: Threads::All,
     })
 }
 
@@ -254,6 +276,14 @@ fn against_fio(row: &str, job: FioJob, goal: f64) -> Against {
         baseline: "fio",
         side: cold(What::Fio(job)),
         goal: Some(goal),
+    }
+}
+
+/// Of the cases that have a thread for each CPU where fio has one.
+fn suffix(on: Threads) -> &'static str {
+    match on {
+        Threads::One => "",
+        Threads::All => "-threads",
     }
 }
 

@@ -26,23 +26,31 @@ fn names(options: &str) -> String {
 
 #[test]
 fn options_choose() {
-    let usual = "seq-4K seq-128K seq-1M seq-4M seq-64M rand-4k-d1 rand-4k-d8 rand-4k-d32 rand-128k-d1 rand-128k-d8 \
+    let usual = "seq-4K seq-4K-threads seq-128K seq-128K-threads seq-1M seq-4M seq-64M rand-4k-d1 rand-4k-d8 \
+                 rand-4k-d8-threads rand-4k-d32 rand-4k-d32-threads rand-128k-d1 rand-128k-d8 rand-128k-d8-threads \
                  whole-engine-on whole-engine-off file-cold file-cold-single file-warm file-warm-single \
                  direct-vs-file-cold small-64K small-64K-16 small-256K small-256K-16 small-1M small-1M-16 small-3M \
                  small-3M-16";
     for (options, expected) in [
         ("", usual),
         ("--cases seq-16K,file-cold", "seq-16K file-cold"),
+        ("--cases seq-16K-threads", "seq-16K-threads"),
         (
             "--cases whole,small-64K",
             "whole-engine-on whole-engine-off small-64K",
         ),
-        ("--cases rand-128k", "rand-128k-d1 rand-128k-d8"),
+        (
+            "--cases rand-128k",
+            "rand-128k-d1 rand-128k-d8 rand-128k-d8-threads",
+        ),
         ("--sizes medium", "medium-4M medium-32M medium-100M"),
         ("--sizes large,medium --cases large-1G", "large-1G"),
-        ("--block 8K", "seq-8K"),
+        ("--block 8K", "seq-8K seq-8K-threads"),
         ("--block 4M --depth 2 --range-engine on", "seq-4M"),
-        ("--depth 2 --cases seq-1M,rand", "seq-1M rand-4k-d2 rand-128k-d2"),
+        (
+            "--depth 2 --cases seq-1M,rand",
+            "seq-1M rand-4k-d2 rand-4k-d2-threads rand-128k-d2 rand-128k-d2-threads",
+        ),
         ("--range-engine off", "whole-engine-off"),
         ("--range-engine on --engine pread", "whole-engine-on"),
         (
@@ -53,7 +61,9 @@ fn options_choose() {
         assert_eq!(names(options), expected, "{options}");
     }
     assert!(!names("--engine pread").contains("file-cold-single"));
-    assert!(names("--cases seq").split(' ').count() == BLOCKS.len());
+    let names = names("--cases seq");
+    let one_thread = names.split(' ').filter(|name| !name.ends_with("-threads"));
+    assert_eq!(one_thread.count(), BLOCKS.len());
 }
 
 #[test]
@@ -92,7 +102,7 @@ fn rows_have_their_goals() {
         assert_eq!(single.row, format!("{}/single", case.name));
         let is_small = ["4K", "16K", "64K", "128K"]
             .iter()
-            .any(|block| case.name == format!("seq-{block}"));
+            .any(|block| case.name.trim_end_matches("-threads") == format!("seq-{block}"));
         assert_eq!(
             single.goal,
             Some(if is_small { 1.5 } else { 1.0 }),
