@@ -16,7 +16,7 @@ fn open(data: &[u8]) -> (tempfile::NamedTempFile, OpenFile) {
     // Kernels before 6.13 step their file times by up to 10 ms, and a test changes the file sooner.
     file.as_file().set_modified(std::time::UNIX_EPOCH).unwrap();
     let reader = File::open(file.path()).unwrap();
-    let stamp = Stamp::of(&Metadata::from_file(&reader).unwrap());
+    let stamp = Stamp::of_open(&reader).unwrap();
     (file, OpenFile::new(reader, stamp, "f".to_owned(), Arc::default()))
 }
 
