@@ -39,7 +39,7 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("http.read_buffer", "64KiB"),
     ("http.ca_file", "/etc/ca.pem"),
     ("file.sync_writes", "true"),
-    ("file.enable_range_engine", "false"),
+    ("file.enable_range_engine", "true"),
     ("file.chunk_size", "1MiB"),
     ("file.max_concurrent_ranges", "2"),
     ("file.min_split_size", "32MiB"),
@@ -64,6 +64,7 @@ const OTHER_EXTENSIONS: &str = "avi=64MiB,bin=128MiB,m2ts=64MiB,m4v=64MiB,mkv=1M
 /// What has to be set too, so that a key has an effect.
 pub(in crate::settings) const NEEDS: &[(&str, &str, &str)] = &[
     ("cache.ttl", "cache.revalidate", "ttl"),
+    ("file.min_split_size", "file.enable_range_engine", "true"),
     ("direct.min_split_size", "direct.enable_range_engine", "true"),
 ];
 
