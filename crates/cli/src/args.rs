@@ -60,6 +60,10 @@ pub(crate) enum Command {
     Stat(UrlArg),
     /// Bring objects, or all below a prefix, into the cache
     Warm(WarmArgs),
+    /// Show a bucket, a prefix, a directory or an object as a read-only file system
+    Mount(MountArgs),
+    /// Take such a file system away
+    Unmount(UnmountArgs),
     /// What the cache has and did
     #[command(subcommand)]
     Cache(CacheCommand),
@@ -136,6 +140,29 @@ pub(crate) struct PutArgs {
     /// Fail if the object exists already (above 16MiB looked for before and after the upload, which leaves a gap)
     #[arg(long)]
     pub(crate) no_clobber: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MountArgs {
+    /// A bucket, a prefix ending in /, a directory or an object
+    pub(crate) url: String,
+    /// The directory to mount on
+    pub(crate) dir: PathBuf,
+    /// Stay in the foreground; unmount on interrupt
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    /// Let other users look into it
+    #[arg(long)]
+    pub(crate) allow_other: bool,
+    /// Tell who started this when it answers, and let go of the terminal
+    #[arg(long, hide = true)]
+    pub(crate) detached: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UnmountArgs {
+    /// The directory that it is mounted on
+    pub(crate) dir: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod get;
 mod ls;
+mod mount;
 mod put;
 mod stat;
 mod warm;
@@ -46,6 +47,8 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Put(args) => put::run(&session, &args),
         Command::Stat(args) => stat::run(&session, &args),
         Command::Warm(args) => warm::run(&session, &args),
+        Command::Mount(args) => mount::mount(&session, &args),
+        Command::Unmount(args) => mount::unmount(&args),
         Command::Cache(CacheCommand::Stats) => cache::stats(&session),
         Command::Cache(CacheCommand::Clear) => cache::clear(&session),
         Command::Cache(CacheCommand::Verify) => cache::verify(&session),

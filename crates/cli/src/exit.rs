@@ -16,6 +16,8 @@ pub(crate) struct CliError {
     kind: ErrorKind,
     message: String,
     hint: Option<String>,
+    /// The exit code of another process of ours that has said everything.
+    said: Option<u8>,
 }
 
 /// What commands return.
@@ -27,6 +29,18 @@ impl CliError {
             kind,
             message: message.into(),
             hint: None,
+            said: None,
+        }
+    }
+
+    /// Another process of ours failed, has said why, and ended with `code`.
+    pub(crate) fn already_said(code: Option<i32>) -> Self {
+        let code = code
+            .and_then(|code| u8::try_from(code).ok())
+            .filter(|code| *code != 0);
+        Self {
+            said: Some(code.unwrap_or(1)),
+            ..Self::new(ErrorKind::Internal, "a process of forebay failed")
         }
     }
 
@@ -76,6 +90,9 @@ impl CliError {
     pub(crate) fn report(&self) -> ExitCode {
         if self.is_closed_pipe() {
             return ExitCode::SUCCESS;
+        }
+        if let Some(code) = self.said {
+            return ExitCode::from(code);
         }
         // A closed standard error must not turn into a panic.
         let _ = fmt::Write::write_str(&mut Stderr, &format!("forebay: {self}\n"));

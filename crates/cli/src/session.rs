@@ -71,6 +71,15 @@ impl Session {
         }
     }
 
+    /// The reader of a command that wants handles in any case: through the cache if there is one and the source is
+    /// `cached`.
+    pub(crate) fn reader_or_none(&self, cached: bool) -> Reader {
+        self.door(cached).reader.unwrap_or_else(|| {
+            let options = self.settings.reader_options(self.engine.budget().total());
+            Reader::new(self.engine.clone(), None, options)
+        })
+    }
+
     /// The reader of a command that is of no use without a cache.
     pub(crate) fn cached_reader(&self) -> Result<Reader> {
         if !self.settings.cache.enabled {

@@ -8,6 +8,7 @@ mod cache;
 mod direct;
 mod file;
 mod keys;
+mod mount;
 mod readahead;
 mod value;
 
@@ -29,6 +30,7 @@ use crate::exit::Result;
 pub(crate) use cache::{CacheSettings, existing};
 pub(crate) use direct::DirectSettings;
 pub(crate) use keys::{KEYS, Key};
+pub(crate) use mount::MountSettings;
 pub(crate) use readahead::ReadAheadSettings;
 pub(crate) use value::Kind;
 
@@ -40,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) readahead: ReadAheadSettings,
     pub(crate) http: HttpSettings,
     pub(crate) file: FileSettings,
+    pub(crate) mount: MountSettings,
     pub(crate) direct: DirectSettings,
     /// Settings of the cloud clients, by lower-case name of their environment variable.
     cloud: BTreeMap<String, String>,

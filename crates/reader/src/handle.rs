@@ -84,6 +84,12 @@ impl Handle {
             .is_some_and(|cached| cached.is_complete())
     }
 
+    /// The file of the disk cache that has all of it, for whoever can read that without us; `None` if there is none, or it
+    /// is not complete and synced. The file stays as it is for as long as the answer lives.
+    pub fn hand_out(&self) -> Option<forebay_cache::HandedOut> {
+        self.inner.blocks.object.cached.as_ref()?.hand_out()
+    }
+
     /// Says that `range` will be read in order from its start: read-ahead need not find out.
     pub fn will_read(&self, range: ByteRange) {
         self.inner.ahead().declare(range.clamp_to(self.size()));

@@ -34,7 +34,7 @@ pub use kept::Kept;
 pub use limit::{ConnectionBudget, Limit};
 pub use location::{Location, LocationError, Scheme};
 pub use meter::{Meter, Metered};
-pub use open::{OpenError, Opener, Source, version_of};
+pub use open::{LocalFile, OpenError, Opener, Source, version_of};
 pub use options::SourceOptions;
 pub use profile::Profile;
 pub use stack::{wrap, wrap_local};

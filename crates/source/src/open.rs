@@ -55,7 +55,20 @@ pub struct Source {
 enum Lister {
     Wire(Transport),
     Files(FileStore),
+    /// The same, past the page cache.
+    Direct(FileStore),
     Other,
+}
+
+/// An object that is a file of this machine, open for reading.
+#[derive(Debug)]
+pub struct LocalFile {
+    /// The file.
+    pub file: std::fs::File,
+    /// Its version when it was opened.
+    pub version: Version,
+    /// Its bytes then.
+    pub size: u64,
 }
 
 /// Why a source could not be opened.
@@ -203,7 +216,7 @@ impl Opener {
     ) -> Source {
         let meter = Arc::new(Meter::default());
         let store = match lister {
-            Lister::Files(_) => wrap_local(bare, meter.clone()),
+            Lister::Files(_) | Lister::Direct(_) => wrap_local(bare, meter.clone()),
             Lister::Wire(_) | Lister::Other => wrap(bare, meter.clone(), self.budget.clone()),
         };
         Source {
@@ -326,7 +339,7 @@ impl Opener {
         let is_prefix = key.is_empty() || location.is_prefix();
         if location.scheme() == Scheme::Direct {
             let store = DirectStore::open(&root, self.options.direct, self.disk()?)?;
-            let lister = Lister::Files(store.files().clone());
+            let lister = Lister::Direct(store.files().clone());
             return Ok(self.source(Arc::new(store), path, is_prefix, origin, Profile::DIRECT, lister));
         }
         let options = FileStoreOptions {
@@ -413,9 +426,26 @@ impl Source {
     pub fn skipped_names(&self) -> u64 {
         match &self.lister {
             Lister::Wire(transport) => transport.meter().skipped_keys(),
-            Lister::Files(store) => store.skipped(),
+            Lister::Files(store) | Lister::Direct(store) => store.skipped(),
             Lister::Other => 0,
         }
+    }
+
+    /// Opens an object that is a file of this machine and may be read through its page cache; `None` if it is not. Blocks
+    /// for a few system calls.
+    ///
+    /// # Errors
+    /// If there is no such file, or it cannot be read.
+    pub fn open_local(&self, path: &Path) -> Option<Result<LocalFile, FileStoreError>> {
+        let Lister::Files(store) = &self.lister else {
+            return None;
+        };
+        let opened = store.inner.find(path).map(|found| LocalFile {
+            version: version_of(&found.stamp.describe(path.clone())),
+            size: found.stamp.size,
+            file: found.file,
+        });
+        Some(opened)
     }
 
     /// The identity of the object that `meta` describes.

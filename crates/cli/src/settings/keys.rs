@@ -182,6 +182,18 @@ pub(crate) const KEYS: &[Key] = &[
         "threads of the pread engine, one read under way in each; 32 are as many as one disk can use"),
     key!(direct.pool_size: ByteSize, |_| Ok(()),
         "bytes of aligned memory that are kept to be used again, counted in range.memory_budget; 64MiB are 16 requests of 4MiB, 0 keeps none"),
+    key!(mount.ttl: Duration, |v| within(*v, Duration::ZERO, Duration::from_hours(24 * 365)),
+        "how long names and attributes are believed; 1s, as other mounts of buckets have it"),
+    key!(mount.read_timeout: Duration, |v| within(*v, Duration::from_millis(10), Duration::from_hours(1)),
+        "how long a program waits for bytes or names before it gets ETIMEDOUT; 30s are several attempts of a request"),
+    key!(mount.threads: usize, |v| within(*v, 1, 64),
+        "threads that answer the kernel; 2, so that one answers while the other copies"),
+    key!(mount.max_background: usize, |v| within(*v, 1, 65535),
+        "requests of the kernel's own read-ahead under way at a time; 64, since at its usual 12 many files wait for each other"),
+    key!(mount.max_readahead: ByteSize, |v| within(*v, ByteSize(0), ByteSize::gib(1)),
+        "bytes that the kernel reads ahead by itself, as far as it lets us; 1MiB is one request"),
+    key!(mount.passthrough: bool, |_| Ok(()),
+        "whether files that lie whole on a local disk are handed to the kernel, which reads them without us"),
 ];
 
 /// Takes over what the `FOREBAY_*` variables say, and checks what only makes sense together: they come last.

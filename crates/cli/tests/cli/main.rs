@@ -11,6 +11,7 @@ mod disk;
 mod harness;
 mod interrupts;
 mod listing;
+mod mount;
 mod options;
 mod put;
 mod reading;

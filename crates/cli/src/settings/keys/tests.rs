@@ -55,6 +55,12 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("direct.engine", "pread"),
     ("direct.threads", "3"),
     ("direct.pool_size", "0B"),
+    ("mount.ttl", "1m"),
+    ("mount.read_timeout", "5s"),
+    ("mount.threads", "4"),
+    ("mount.max_background", "12"),
+    ("mount.max_readahead", "128KiB"),
+    ("mount.passthrough", "false"),
 ];
 
 /// All that are set, in their order.
@@ -79,6 +85,7 @@ pub(in crate::settings) struct Effects {
     cached: bool,
     cache: CacheOptions,
     reader: String,
+    mount: String,
 }
 
 pub(in crate::settings) fn effects(settings: &Settings) -> Effects {
@@ -93,6 +100,11 @@ pub(in crate::settings) fn effects(settings: &Settings) -> Effects {
         cached: settings.cache.enabled,
         cache: cache.options().unwrap(),
         reader: format!("{:?}", settings.reader_options(256 << 20)),
+        mount: format!(
+            "{:?} {:?}",
+            settings.mount.freshness(),
+            settings.mount.options(String::new(), false)
+        ),
     }
 }
 

@@ -1,0 +1,154 @@
+//! `forebay mount` and `forebay unmount`.
+//!
+//! Without `--foreground` this program starts itself again, with no runtime begun yet, waits until the other one says that
+//! the mount answers, and ends; the other one lets go of the terminal and stays.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use forebay_mount::{Mount, MountError};
+use forebay_types::{ErrorKind, SystemClock};
+use forebay_vfs::{BucketNamespace, Tree, TreeOptions, VfsError};
+use rustix::mount::UnmountFlags;
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use crate::args::{MountArgs, UnmountArgs};
+use crate::exit::{CliError, Result};
+use crate::session::{Session, interrupted};
+
+/// What the other process says when the mount answers.
+const READY: &str = "ready";
+
+/// What `mount --json` answers.
+#[derive(Debug, Serialize)]
+struct Mounted<'a> {
+    url: String,
+    dir: &'a Path,
+    /// Of the process that serves it.
+    pid: u32,
+}
+
+pub(crate) fn mount(session: &Session, args: &MountArgs) -> Result<()> {
+    if args.foreground || args.detached {
+        return session.block_on_uncaught(serve(session, args));
+    }
+    let failed = |e: std::io::Error| CliError::new(e.kind().into(), format!("cannot start the daemon: {e}"));
+    let program = std::env::current_exe().map_err(failed)?;
+    let mut command = Command::new(program);
+    command.args(std::env::args_os().skip(1)).arg("--detached");
+    // A session of its own: it outlives the terminal.
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0);
+    let mut daemon = command.spawn().map_err(failed)?;
+    let mut said = String::new();
+    if let Some(stdout) = daemon.stdout.take() {
+        BufReader::new(stdout).read_line(&mut said).map_err(failed)?;
+    }
+    if said.trim_end() == READY {
+        let answer = Mounted {
+            url: args.url.parse::<forebay_source::Location>()?.to_string(),
+            dir: &args.dir,
+            pid: daemon.id(),
+        };
+        let text = || format!("{} is mounted on {}", answer.url, args.dir.display());
+        return session.output.answer(&answer, text);
+    }
+    // It has said why.
+    let status = daemon.wait().map_err(failed)?;
+    Err(CliError::already_said(status.code()))
+}
+
+async fn serve(session: &Session, args: &MountArgs) -> Result<()> {
+    let (location, source) = session.open(&args.url)?;
+    let config = session.settings.range_config(location.scheme(), &source.profile);
+    let (config, name) = (Arc::new(config), location.file_name());
+    let namespace = BucketNamespace::find(source.clone(), name.as_deref(), config);
+    let namespace = namespace.await.map_err(|e| failed(&e))?;
+    let settings = &session.settings.mount;
+    let namespace = namespace.freshness(settings.freshness());
+    let clock = Arc::new(SystemClock::new());
+    let tree = Tree::new(Arc::new(namespace), TreeOptions::default(), clock);
+    let reader = session.reader_or_none(source.profile.cached);
+    let options = settings.options(format!("forebay:{location}"), args.allow_other);
+    let mount = Mount::start(&args.dir, tree, reader, source, options, &Handle::current())?;
+    let mount = Arc::new(mount);
+    if args.detached {
+        ready()?;
+    }
+    let waiting = mount.clone();
+    let mut ended = tokio::task::spawn_blocking(move || waiting.wait());
+    tokio::select! {
+        outcome = &mut ended => {
+            let outcome = outcome.unwrap_or_else(|e| Err(std::io::Error::other(e)));
+            return outcome.map_err(|e| CliError::new(ErrorKind::Internal, format!("the mount ended: {e}")));
+        }
+        () = interrupted() => {}
+    }
+    mount
+        .unmount()
+        .map_err(|e| CliError::local(&args.dir, "unmount", &e))?;
+    // Who has files open there goes on with them as long as this process lives, which it does not.
+    Ok(())
+}
+
+/// Says that the mount answers, and lets go of the terminal.
+fn ready() -> Result<()> {
+    let failed = |e: std::io::Error| CliError::new(e.kind().into(), format!("cannot detach: {e}"));
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{READY}")
+        .and_then(|()| stdout.flush())
+        .map_err(failed)?;
+    let nowhere = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+        .map_err(failed)?;
+    let errno = |e: rustix::io::Errno| failed(e.into());
+    rustix::stdio::dup2_stdin(&nowhere).map_err(errno)?;
+    rustix::stdio::dup2_stdout(&nowhere).map_err(errno)?;
+    rustix::stdio::dup2_stderr(&nowhere).map_err(errno)?;
+    // Already the leader of a group of its own, so of no session yet: being one is a bonus.
+    let _ = rustix::process::setsid();
+    Ok(())
+}
+
+pub(crate) fn unmount(args: &UnmountArgs) -> Result<()> {
+    let unmounted = rustix::mount::unmount(&args.dir, UnmountFlags::empty());
+    unmounted.map_err(|errno| match errno {
+        rustix::io::Errno::INVAL => {
+            let dir = args.dir.to_string_lossy();
+            let dir = forebay_types::printable(&dir);
+            CliError::new(ErrorKind::NotFound, format!("nothing is mounted on {dir}"))
+                .hint("`findmnt -t fuse.forebay` lists what is")
+        }
+        errno => {
+            let error = CliError::local(&args.dir, "unmount", &errno.into());
+            match errno {
+                rustix::io::Errno::BUSY => {
+                    error.hint("a program has a file or its directory there; end it first")
+                }
+                _ => error,
+            }
+        }
+    })
+}
+
+fn failed(error: &VfsError) -> CliError {
+    CliError::new(error.kind(), error.to_string())
+}
+
+impl From<MountError> for CliError {
+    fn from(error: MountError) -> Self {
+        let kind = match &error {
+            MountError::Device { source } | MountError::Mount { source, .. } => source.kind().into(),
+            MountError::Session { .. } => ErrorKind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

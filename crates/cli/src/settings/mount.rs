@@ -1,0 +1,53 @@
+//! `[mount]`: trees as file systems.
+
+use std::time::Duration;
+
+use forebay_mount::MountOptions;
+use forebay_types::ByteSize;
+use forebay_vfs::Freshness;
+
+/// `[mount]`.
+#[derive(Clone, Debug)]
+pub(crate) struct MountSettings {
+    pub(crate) ttl: Duration,
+    pub(crate) read_timeout: Duration,
+    pub(crate) threads: usize,
+    pub(crate) max_background: usize,
+    pub(crate) max_readahead: ByteSize,
+    pub(crate) passthrough: bool,
+}
+
+impl Default for MountSettings {
+    fn default() -> Self {
+        let options = MountOptions::default();
+        Self {
+            ttl: Duration::from_secs(1),
+            read_timeout: options.read_timeout,
+            threads: options.threads,
+            max_background: usize::from(options.max_background),
+            max_readahead: ByteSize(u64::from(options.max_readahead)),
+            passthrough: options.passthrough,
+        }
+    }
+}
+
+impl MountSettings {
+    /// For how long names and attributes are believed.
+    pub(crate) fn freshness(&self) -> Freshness {
+        Freshness::Ttl(self.ttl)
+    }
+
+    /// How `source`, as it may be shown, is mounted.
+    pub(crate) fn options(&self, source: String, allow_other: bool) -> MountOptions {
+        MountOptions {
+            source,
+            allow_other,
+            threads: self.threads,
+            read_timeout: self.read_timeout,
+            max_background: u16::try_from(self.max_background).unwrap_or(u16::MAX),
+            max_readahead: u32::try_from(self.max_readahead.bytes()).unwrap_or(u32::MAX),
+            passthrough: self.passthrough,
+            ..MountOptions::default()
+        }
+    }
+}

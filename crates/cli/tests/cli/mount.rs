@@ -1,0 +1,128 @@
+//! `mount` and `unmount`, with the real kernel.
+
+use std::path::{Path, PathBuf};
+
+use forebay_testkit::Content;
+use forebay_types::ByteRange;
+
+use crate::harness::{World, lab, wait_for};
+
+/// Where it is mounted; taken away at the end, whatever happened.
+struct At(PathBuf);
+
+impl At {
+    fn new(world: &World) -> Self {
+        let at = world.path("mnt");
+        std::fs::create_dir_all(&at).unwrap();
+        Self(at)
+    }
+
+    fn is_mounted(&self) -> bool {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        mounts.contains(&*self.0.to_string_lossy())
+    }
+}
+
+impl Drop for At {
+    fn drop(&mut self) {
+        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
+    }
+}
+
+/// Only root may mount.
+fn may_mount() -> bool {
+    let may = rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists();
+    if !may {
+        eprintln!("not run: this process may not mount");
+    }
+    may
+}
+
+fn words<'a>(url: &'a str, at: &'a At, more: &[&'a str]) -> Vec<&'a str> {
+    let mut words = vec!["mount", url, at.0.to_str().unwrap()];
+    words.extend_from_slice(more);
+    words
+}
+
+#[test]
+fn a_directory_is_mounted_until_it_is_unmounted() {
+    if !may_mount() {
+        return;
+    }
+    let world = World::new();
+    std::fs::create_dir_all(world.path("data/sub")).unwrap();
+    world.write("data/sub/file", "content");
+    let at = At::new(&world);
+    let data = world.path("data/").to_string_lossy().into_owned();
+    let said = world.run(&words(&data, &at, &[]));
+    assert!(said.ok().contains("is mounted on"), "{}", said.out());
+    assert_eq!(std::fs::read_to_string(at.0.join("sub/file")).unwrap(), "content");
+    world.run(&["unmount", at.0.to_str().unwrap()]).ok();
+    assert!(!at.is_mounted());
+    world
+        .run(&["unmount", at.0.to_str().unwrap()])
+        .fails(3, &["nothing is mounted on"]);
+}
+
+#[test]
+fn a_bucket_is_mounted_and_json_says_where() {
+    if !may_mount() {
+        return;
+    }
+    let lab = lab();
+    let content = Content::pattern(3, (9 << 20) + 5);
+    lab.objects().put("bucket", "dir/model", content.clone());
+    let world = World::with(&lab);
+    let at = At::new(&world);
+    let said = world.run(&words("s3://bucket/dir/", &at, &["--json"])).json();
+    assert_eq!(said["url"], "s3://bucket/dir/");
+    assert!(said["pid"].as_u64().unwrap() > 0);
+    let expected = content.read(ByteRange::new(0, (9 << 20) + 5));
+    assert!(std::fs::read(at.0.join("model")).unwrap() == expected);
+    // What was read through the mount is in the cache that all commands share.
+    world.run(&["unmount", at.0.to_str().unwrap()]).ok();
+    lab.reset_counts();
+    assert!(world.run(&["cat", "s3://bucket/dir/model"]).stdout == expected);
+    assert!(
+        lab.counts().gets <= 1,
+        "one question whether it is still the same"
+    );
+}
+
+#[test]
+fn a_signal_unmounts() {
+    if !may_mount() {
+        return;
+    }
+    let world = World::new();
+    std::fs::create_dir_all(world.path("data")).unwrap();
+    world.write("data/file", "content");
+    let at = At::new(&world);
+    let data = world.path("data/").to_string_lossy().into_owned();
+    let mut child = world.spawn(&words(&data, &at, &["--foreground"]));
+    wait_for("the mount", || at.is_mounted() && at.0.join("file").exists());
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(!at.is_mounted());
+}
+
+#[test]
+fn what_cannot_be_mounted_is_said_and_told_by_the_exit_code() {
+    if !may_mount() {
+        return;
+    }
+    let world = World::new();
+    std::fs::create_dir_all(world.path("data")).unwrap();
+    world.write("data/file", "content");
+    let data = world.path("data/").to_string_lossy().into_owned();
+    let nowhere = world.path("nowhere").to_string_lossy().into_owned();
+    world
+        .run(&["mount", &data, &nowhere])
+        .fails(3, &["cannot mount on", "nowhere"]);
+    let file = world.path("data/none").to_string_lossy().into_owned();
+    let at = At::new(&world);
+    world.run(&words(&file, &at, &[])).fails(3, &["does not exist"]);
+    world.run(&words("s4://b/", &at, &[])).fails(2, &["s4://"]);
+    assert!(!at.is_mounted());
+}

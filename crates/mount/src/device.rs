@@ -1,0 +1,109 @@
+//! `/dev/fuse`: where requests come from and answers go to.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use rustix::io::Errno;
+
+use crate::abi;
+
+/// One queue of a session.
+#[derive(Debug)]
+pub(crate) struct Device {
+    file: File,
+}
+
+impl Device {
+    /// A device that no session has yet.
+    pub(crate) fn open() -> io::Result<Self> {
+        let file = File::options().read(true).write(true).open("/dev/fuse")?;
+        Ok(Self { file })
+    }
+
+    /// Another queue of the same session: threads that read from one would wait for each other.
+    pub(crate) fn another(&self) -> io::Result<Self> {
+        let other = Self::open()?;
+        let session = self.file.as_raw_fd() as u32;
+        // SAFETY: the ioctl reads one number, which lives until it returns.
+        let cloned =
+            unsafe { libc::ioctl(other.file.as_raw_fd(), abi::IOC_CLONE.into(), &raw const session) };
+        if cloned < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(other)
+    }
+
+    /// Waits for a request. `None`: there will be no more, the file system is unmounted.
+    pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            match rustix::io::read(&self.file, &mut *buffer) {
+                Ok(len) => return Ok(Some(len)),
+                // Interrupted, or the request was taken back before it was read.
+                Err(Errno::INTR | Errno::NOENT | Errno::AGAIN) => {}
+                Err(Errno::NODEV) => return Ok(None),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+
+    /// Sends an answer: its header and its bytes in one message.
+    pub(crate) fn send(&self, unique: u64, error: i32, body: &[&[u8]]) -> io::Result<()> {
+        let len = abi::OUT_HEADER + body.iter().map(|part| part.len()).sum::<usize>();
+        let mut header = [0; abi::OUT_HEADER];
+        header[..4].copy_from_slice(&(len as u32).to_ne_bytes());
+        header[4..8].copy_from_slice(&error.to_ne_bytes());
+        header[8..].copy_from_slice(&unique.to_ne_bytes());
+        let slices = std::iter::once(&header[..]).chain(body.iter().copied());
+        let slices: Vec<io::IoSlice<'_>> = slices.map(io::IoSlice::new).collect();
+        rustix::io::writev(&self.file, &slices)?;
+        Ok(())
+    }
+
+    /// Makes a file known that the kernel may read by itself; its number.
+    pub(crate) fn back(&self, file: BorrowedFd<'_>) -> io::Result<u32> {
+        /// `struct fuse_backing_map`.
+        #[repr(C)]
+        struct Map {
+            fd: i32,
+            flags: u32,
+            padding: u64,
+        }
+        let map = Map {
+            fd: file.as_raw_fd(),
+            flags: 0,
+            padding: 0,
+        };
+        // SAFETY: the ioctl reads the struct, which lives until it returns.
+        let id = unsafe {
+            libc::ioctl(
+                self.file.as_raw_fd(),
+                abi::IOC_BACKING_OPEN.into(),
+                &raw const map,
+            )
+        };
+        u32::try_from(id).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Forgets such a file.
+    pub(crate) fn unback(&self, id: u32) {
+        // SAFETY: the ioctl reads one number, which lives until it returns.
+        let closed = unsafe {
+            libc::ioctl(
+                self.file.as_raw_fd(),
+                abi::IOC_BACKING_CLOSE.into(),
+                &raw const id,
+            )
+        };
+        if closed < 0 {
+            let error = io::Error::last_os_error();
+            tracing::debug!(%error, id, "a backing file could not be taken back");
+        }
+    }
+}
+
+impl AsFd for Device {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}

@@ -1,0 +1,212 @@
+//! The operations, one function each.
+//!
+//! What is known is answered on the thread that asked; what has to be asked for is parked ([`crate::parked`]).
+
+mod attr;
+mod dir;
+mod file;
+mod name;
+mod xattr;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use forebay_reader::Reader;
+use forebay_source::Source;
+use forebay_types::Version;
+use forebay_vfs::{DirSnapshot, Ino, Tree, VfsError};
+use rustix::io::Errno;
+use tokio::runtime::Handle as Runtime;
+
+use crate::errno;
+use crate::options::MountOptions;
+use crate::parked::Parked;
+use crate::passthrough::Passthrough;
+use crate::reply::Reply;
+use crate::request::{Op, Request};
+use crate::stats::Counters;
+
+use file::OpenFile;
+
+/// A mounted tree.
+#[derive(Debug)]
+pub(crate) struct Fs {
+    pub(crate) tree: Tree,
+    reader: Reader,
+    /// Where the bytes come from, for what lies on this machine.
+    source: Source,
+    options: MountOptions,
+    pub(crate) parked: Parked,
+    pub(crate) passthrough: Passthrough,
+    files: Handles<OpenFile>,
+    dirs: Handles<DirSnapshot>,
+    /// The version whose pages the kernel may have, by node.
+    kept: Mutex<HashMap<Ino, Version>>,
+    pub(crate) counters: Counters,
+}
+
+impl Fs {
+    pub(crate) fn new(
+        tree: Tree,
+        reader: Reader,
+        source: Source,
+        options: MountOptions,
+        passthrough: bool,
+        runtime: Runtime,
+    ) -> Self {
+        Self {
+            tree,
+            reader,
+            source,
+            options,
+            parked: Parked::new(runtime),
+            passthrough: Passthrough::new(passthrough),
+            files: Handles::default(),
+            dirs: Handles::default(),
+            kept: Mutex::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Answers a request, now or later. `scratch` is memory for bytes on their way.
+    pub(crate) fn serve(self: &Arc<Self>, request: Request<'_>, reply: Reply, scratch: &mut [u8]) {
+        let ino = Ino(request.node);
+        match request.op {
+            Op::Lookup { name } => self.lookup(ino, name, reply),
+            Op::Forget { references } => {
+                self.forget(ino, references);
+                reply.none();
+            }
+            Op::BatchForget { nodes } => {
+                for (node, references) in nodes {
+                    self.forget(Ino(node), references);
+                }
+                reply.none();
+            }
+            Op::GetAttr => self.get_attr(ino, reply),
+            Op::ReadLink => self.read_link(ino, reply),
+            Op::Open { flags } => self.open(ino, flags, reply),
+            Op::Read { handle, offset, size } => self.read(handle, offset, size, reply, scratch),
+            Op::Release { handle } => self.release(handle, reply),
+            Op::OpenDir => self.open_dir(ino, reply),
+            Op::ReadDir {
+                handle,
+                offset,
+                size,
+                plus,
+            } => self.read_dir(handle, offset, size, plus, reply),
+            Op::ReleaseDir { handle } => {
+                self.dirs.remove(handle);
+                reply.ok();
+            }
+            Op::StatFs => Self::stat_fs(reply),
+            Op::GetXattr { name, size } => self.get_xattr(ino, name, size, reply),
+            Op::ListXattr { size } => self.list_xattr(ino, size, reply),
+            Op::Interrupt { unique } => self.interrupt(unique, reply),
+            Op::Destroy => reply.ok(),
+            Op::Write => reply.error(Errno::ROFS),
+            // Said once, and never asked again.
+            Op::Init { .. } | Op::Unknown => reply.error(Errno::NOSYS),
+        }
+    }
+
+    /// The program behind a request does not want its answer any more.
+    fn interrupt(&self, unique: u64, reply: Reply) {
+        if self.parked.interrupt(unique) {
+            Counters::count(&self.counters.interrupted);
+            reply.none();
+        } else {
+            // Another thread has it in hand: it is answered soon, or parked, and then the kernel says this again.
+            reply.error(Errno::AGAIN);
+        }
+    }
+
+    fn forget(&self, ino: Ino, references: u64) {
+        self.tree.forget(ino, references);
+        // Without a reference the kernel has no pages either.
+        if self.tree.file(ino).is_err() {
+            self.kept().remove(&ino);
+        }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<Ino, Version>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what has to be asked for, within the deadline, and then answers.
+    fn park<T: Send + 'static>(
+        self: &Arc<Self>,
+        reply: Reply,
+        work: impl Future<Output = Result<T, Errno>> + Send + 'static,
+        answer: impl FnOnce(&Arc<Self>, Option<Reply>, Result<T, Errno>) + Send + 'static,
+    ) {
+        let (this, after) = (self.clone(), self.options.read_timeout);
+        let in_time = async move {
+            match tokio::time::timeout(after, work).await {
+                Ok(outcome) => outcome,
+                Err(_) => Err(Errno::TIMEDOUT),
+            }
+        };
+        self.parked.park(reply, in_time, move |reply, outcome| {
+            if outcome.is_err() {
+                Counters::count(&this.counters.errors);
+            }
+            answer(&this, reply, outcome);
+        });
+    }
+
+    fn refuse(&self, reply: Reply, errno: Errno) {
+        Counters::count(&self.counters.errors);
+        reply.error(errno);
+    }
+
+    /// Says what is wrong with a name or a node.
+    fn refuse_name(&self, reply: Reply, error: &VfsError) {
+        match errno::of_name(error) {
+            // Programs look for what is not there all the time.
+            Errno::NOENT => reply.error(Errno::NOENT),
+            errno => {
+                tracing::debug!(%error, "refused");
+                self.refuse(reply, errno);
+            }
+        }
+    }
+}
+
+/// What the kernel holds open, by the number that it was given.
+#[derive(Debug)]
+struct Handles<T> {
+    open: Mutex<HashMap<u64, Arc<T>>>,
+    next: AtomicU64,
+}
+
+impl<T> Default for Handles<T> {
+    fn default() -> Self {
+        Self {
+            open: Mutex::default(),
+            next: AtomicU64::new(1),
+        }
+    }
+}
+
+impl<T> Handles<T> {
+    fn insert(&self, what: Arc<T>) -> u64 {
+        let number = self.next.fetch_add(1, Relaxed);
+        self.lock().insert(number, what);
+        number
+    }
+
+    fn get(&self, number: u64) -> Option<Arc<T>> {
+        self.lock().get(&number).cloned()
+    }
+
+    fn remove(&self, number: u64) -> Option<Arc<T>> {
+        self.lock().remove(&number)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<T>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

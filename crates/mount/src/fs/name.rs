@@ -1,0 +1,54 @@
+//! Names.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use forebay_vfs::{Attr, Ino, VfsError};
+
+use super::Fs;
+use super::attr::node_attr;
+use crate::errno;
+use crate::reply::Reply;
+use crate::wire::Out;
+
+impl Fs {
+    pub(super) fn lookup(self: &Arc<Self>, parent: Ino, name: &OsStr, reply: Reply) {
+        if let Some(known) = self.tree.try_lookup(parent, name) {
+            return self.answer_lookup(Some(reply), known);
+        }
+        let (tree, name, this) = (self.tree.clone(), name.to_owned(), self.clone());
+        let after = self.options.read_timeout;
+        // Its answer has more to say than an errno: how long a name that is not there may be believed.
+        let ask = async move {
+            tokio::time::timeout(after, tree.lookup(parent, &name))
+                .await
+                .map_err(|_| rustix::io::Errno::TIMEDOUT)
+        };
+        self.parked
+            .park(reply, ask, move |reply, found| match (found, reply) {
+                (Ok(found), reply) => this.answer_lookup(reply, found),
+                (Err(errno), Some(reply)) => this.refuse(reply, errno),
+                (Err(_), None) => {}
+            });
+    }
+
+    fn answer_lookup(&self, reply: Option<Reply>, found: Result<Attr, VfsError>) {
+        match (found, reply) {
+            (Ok(attr), reply) => {
+                let out = Out::default().entry(&node_attr(&attr, &self.options));
+                // The kernel has the reference only if it has the answer.
+                if !reply.is_some_and(|reply| reply.out(&out)) {
+                    self.tree.forget(attr.ino, 1);
+                }
+            }
+            (Err(VfsError::NotFound { valid, .. }), Some(reply)) if !valid.is_zero() => {
+                reply.out(&Out::default().no_entry(valid));
+            }
+            (Err(error), Some(reply)) => match errno::of_name(&error) {
+                rustix::io::Errno::NOENT => reply.error(rustix::io::Errno::NOENT),
+                errno => self.refuse(reply, errno),
+            },
+            (Err(_), None) => {}
+        }
+    }
+}

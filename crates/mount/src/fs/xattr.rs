@@ -1,0 +1,58 @@
+//! What a file tells of itself besides: `user.forebay.*`.
+
+use std::ffi::OsStr;
+
+use forebay_types::Version;
+use forebay_vfs::Ino;
+use rustix::io::Errno;
+
+use super::Fs;
+use crate::reply::Reply;
+use crate::wire::Out;
+
+const ETAG: &str = "user.forebay.etag";
+const ORIGIN: &str = "user.forebay.origin";
+
+impl Fs {
+    pub(super) fn get_xattr(&self, ino: Ino, name: &OsStr, size: u32, reply: Reply) {
+        match name.to_str().and_then(|name| self.xattr(ino, name)) {
+            Some(value) => answer(reply, value.as_bytes(), size),
+            None => reply.error(Errno::NODATA),
+        }
+    }
+
+    pub(super) fn list_xattr(&self, ino: Ino, size: u32, reply: Reply) {
+        let mut names = String::new();
+        for name in [ETAG, ORIGIN] {
+            if self.xattr(ino, name).is_some() {
+                names.push_str(name);
+                names.push('\0');
+            }
+        }
+        answer(reply, names.as_bytes(), size);
+    }
+
+    fn xattr(&self, ino: Ino, name: &str) -> Option<String> {
+        let file = self.tree.file(ino).ok()?;
+        match name {
+            ETAG => match file.attr.version {
+                Version::ETag(tag) => Some(tag.to_string()),
+                Version::Modified(_) | Version::Unknown => None,
+            },
+            // As it may be shown: an origin has no secrets.
+            ORIGIN => Some(file.target.name.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// The value, or how long it is if that is all that was asked.
+fn answer(reply: Reply, value: &[u8], size: u32) {
+    if size == 0 {
+        reply.out(&Out::default().u32(value.len() as u32).u32(0));
+    } else if value.len() > size as usize {
+        reply.error(Errno::RANGE);
+    } else {
+        reply.bytes(&[value]);
+    }
+}

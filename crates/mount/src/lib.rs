@@ -1,0 +1,29 @@
+//! A tree as a file system of the kernel, by FUSE.
+//!
+//! [`Mount::start`] opens the device, mounts it and greets the kernel; then threads of the session take requests from
+//! their queues and the file system answers them, one function for each operation: names, attributes and directories
+//! from the [`forebay_vfs::Tree`], bytes from the [`forebay_reader::Reader`]. What is known is answered on the thread
+//! that asked and meets no runtime. What has to be asked for is parked in the runtime, within a deadline, and ends
+//! when its program is interrupted. A file that lies whole on a local disk is handed to the kernel, which reads it
+//! without us from then on. When the tree hears of a change, the kernel is told to forget what it believed.
+
+#![cfg(target_os = "linux")]
+
+mod abi;
+mod device;
+mod errno;
+mod fs;
+mod mount;
+mod mountpoint;
+mod options;
+mod parked;
+mod passthrough;
+mod reply;
+mod request;
+mod session;
+mod stats;
+mod wire;
+
+pub use mount::{Mount, MountError};
+pub use options::MountOptions;
+pub use stats::MountStats;

@@ -1,0 +1,168 @@
+//! A mounted tree, as a program has it.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use forebay_reader::Reader;
+use forebay_source::Source;
+use forebay_vfs::{Ino, Notice, Tree};
+use tokio::runtime::Handle as Runtime;
+
+use crate::abi::notify;
+use crate::device::Device;
+use crate::fs::Fs;
+use crate::mountpoint::Mountpoint;
+use crate::options::MountOptions;
+use crate::session;
+use crate::stats::MountStats;
+use crate::wire::Out;
+
+/// Why something could not be mounted.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// There is no FUSE here, or it is not ours to use.
+    #[error("/dev/fuse cannot be used: {source}; load the module fuse, or run as root")]
+    Device {
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Not on this directory.
+    #[error("cannot mount on {path}: {source}")]
+    Mount {
+        /// The directory.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Kernel and daemon do not understand each other.
+    #[error("the kernel does not answer: {source}")]
+    Session {
+        /// What went wrong.
+        source: io::Error,
+    },
+}
+
+/// A mounted tree. Dropping it unmounts.
+#[derive(Debug)]
+pub struct Mount {
+    fs: Arc<Fs>,
+    mountpoint: Mutex<Mountpoint>,
+    threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
+}
+
+impl Mount {
+    /// Mounts `tree` on the directory `path`. It answers as soon as this returns. What has to be waited for runs in
+    /// `runtime`, which needs threads of its own.
+    ///
+    /// # Errors
+    /// [`MountError`]; nothing is mounted then.
+    pub fn start(
+        path: &Path,
+        tree: Tree,
+        reader: Reader,
+        source: Source,
+        options: MountOptions,
+        runtime: &Runtime,
+    ) -> Result<Self, MountError> {
+        let device = Device::open().map_err(|source| MountError::Device { source })?;
+        let device = Arc::new(device);
+        let mounted = Mountpoint::mount(path, &device, &options);
+        let mountpoint = mounted.map_err(|source| MountError::Mount {
+            path: forebay_types::printable(&path.to_string_lossy()).into_owned(),
+            source,
+        })?;
+        let broken = |source| MountError::Session { source };
+        let agreed = session::greet(&device, &options).map_err(broken)?;
+        tracing::info!(
+            path = %mountpoint.path().display(),
+            kernel = format!("7.{}", agreed.minor),
+            passthrough = agreed.passthrough,
+            "mounted"
+        );
+        let threads = options.threads;
+        let changes = tree.changes();
+        let fs = Fs::new(tree, reader, source, options, agreed.passthrough, runtime.clone());
+        let fs = Arc::new(fs);
+        let threads = session::start(&device, &fs, threads).map_err(broken)?;
+        let mut changes = changes;
+        let teller = device;
+        // A thread of its own: the kernel may hold locks while it waits for an answer of ours.
+        let telling = std::thread::Builder::new()
+            .name("forebay-notify".to_owned())
+            .spawn(move || {
+                while let Some(notice) = changes.blocking_recv() {
+                    tell(&teller, &notice);
+                }
+            });
+        telling.map_err(broken)?;
+        Ok(Self {
+            fs,
+            mountpoint: Mutex::new(mountpoint),
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// Figures so far.
+    pub fn stats(&self) -> MountStats {
+        MountStats {
+            handed_over: self.fs.passthrough.handed_over(),
+            waiting: self.fs.parked.len() as u64,
+            ..self.fs.counters.snapshot()
+        }
+    }
+
+    /// The tree that is mounted.
+    pub fn tree(&self) -> &Tree {
+        &self.fs.tree
+    }
+
+    /// Takes it away; programs that have files open in it go on with them until they close.
+    ///
+    /// # Errors
+    /// What the system says; it is mounted still.
+    pub fn unmount(&self) -> io::Result<()> {
+        self.mountpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .unmount()
+    }
+
+    /// Waits until it is unmounted, by whomever, and nobody has anything open in it.
+    ///
+    /// # Errors
+    /// If the kernel ended the session in another way.
+    pub fn wait(&self) -> io::Result<()> {
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut outcome = Ok(());
+        for thread in threads {
+            let ended = thread
+                .join()
+                .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")));
+            outcome = outcome.and(ended);
+        }
+        self.mountpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_gone();
+        outcome
+    }
+}
+
+/// Tells the kernel what it believes wrongly. That it does not know it any more is as good.
+fn tell(device: &Device, notice: &Notice) {
+    let (code, body) = match notice {
+        Notice::Content { ino: Ino(ino) } => {
+            // All of it: from byte 0 on, without an end.
+            (notify::INVAL_INODE, Out::default().u64(*ino).u64(0).u64(0))
+        }
+        Notice::Entry { parent, name } => {
+            let out = Out::default().u64(parent.0).u32(name.len() as u32).u32(0);
+            (notify::INVAL_ENTRY, out.bytes(name.as_bytes()).bytes(b"\0"))
+        }
+    };
+    if let Err(error) = device.send(0, code, &[&body.0]) {
+        tracing::debug!(%error, ?notice, "the kernel did not know it");
+    }
+}

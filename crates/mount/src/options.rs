@@ -1,0 +1,45 @@
+//! How a tree is mounted.
+
+use std::time::Duration;
+
+/// Settings of a mount.
+#[derive(Clone, Debug)]
+pub struct MountOptions {
+    /// What is shown as the device in the list of mounts. Without secrets.
+    pub source: String,
+    /// Threads that answer the kernel.
+    pub threads: usize,
+    /// Whether other users may look into it, as far as modes let them.
+    pub allow_other: bool,
+    /// Who owns everything in it.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// How long a program waits for bytes or names before it gets ETIMEDOUT.
+    pub read_timeout: Duration,
+    /// Requests of read-ahead that the kernel has under way at a time.
+    pub max_background: u16,
+    /// Bytes that the kernel reads ahead of a program by itself; more than it offers (128 KiB) only as root, by the
+    /// mount's `read_ahead_kb`.
+    pub max_readahead: u32,
+    /// Whether files that lie whole on a local disk are handed to the kernel, which then reads them without us.
+    pub passthrough: bool,
+}
+
+impl Default for MountOptions {
+    /// Two threads: one answers while the other copies. 64 requests in the background, as other mounts of object stores
+    /// have: at the kernel's 12 a cold read of many files waits for itself.
+    fn default() -> Self {
+        Self {
+            source: "forebay".to_owned(),
+            threads: 2,
+            allow_other: false,
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+            read_timeout: Duration::from_secs(30),
+            max_background: 64,
+            max_readahead: 1 << 20,
+            passthrough: true,
+        }
+    }
+}

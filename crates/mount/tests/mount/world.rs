@@ -1,0 +1,174 @@
+//! A source, mounted.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_cache::{Cache, CacheOptions};
+use forebay_mount::{Mount, MountError, MountOptions};
+use forebay_range::{RangeEngine, RangeEngineConfig};
+use forebay_reader::{Reader, ReaderOptions};
+use forebay_source::{Opener, Source, SourceOptions};
+use forebay_testkit::{Content, Face, Lab, Profile, init_logging};
+use forebay_types::SystemClock;
+use forebay_vfs::{BucketNamespace, Freshness, Tree, TreeOptions};
+use tempfile::TempDir;
+
+pub(crate) const BUCKET: &str = "bucket";
+pub(crate) const MIB: u64 = 1 << 20;
+
+/// What a test can change.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) options: MountOptions,
+    pub(crate) range: RangeEngineConfig,
+    pub(crate) freshness: Freshness,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            options: MountOptions::default(),
+            range: RangeEngineConfig {
+                stall_timeout: Duration::from_secs(60),
+                ..RangeEngineConfig::default()
+            },
+            freshness: Freshness::Ttl(Duration::from_secs(1)),
+        }
+    }
+}
+
+/// A mounted source. Unmounted before its directory goes.
+pub(crate) struct Mounted {
+    pub(crate) mount: Mount,
+    pub(crate) reader: Reader,
+    runtime: Option<tokio::runtime::Runtime>,
+    dir: TempDir,
+}
+
+impl Mounted {
+    /// Mounts `source`, with a cache. `None`: this process may not mount.
+    pub(crate) fn new(source: Source, setup: Setup) -> Option<Self> {
+        init_logging();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let at = dir.path().join("mnt");
+        std::fs::create_dir(&at).unwrap();
+        let clock = Arc::new(SystemClock::new());
+        let cache = CacheOptions::new(dir.path().join("cache"), 1 << 30);
+        let cache = Cache::open(cache, clock.clone()).unwrap();
+        let engine = RangeEngine::new(setup.range.clone());
+        let reader = Reader::new(engine, Some(cache), ReaderOptions::default());
+        let config = Arc::new(setup.range);
+        let namespace = BucketNamespace::prefix(source.clone(), config).freshness(setup.freshness);
+        let tree = Tree::new(Arc::new(namespace), TreeOptions::default(), clock);
+        let mounted = Mount::start(&at, tree, reader.clone(), source, setup.options, runtime.handle());
+        match mounted {
+            Ok(mount) => Some(Self {
+                mount,
+                reader,
+                runtime: Some(runtime),
+                dir,
+            }),
+            Err(MountError::Device { source } | MountError::Mount { source, .. })
+                if matches!(
+                    source.kind(),
+                    std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::NotFound
+                ) =>
+            {
+                eprintln!("not run: this process may not mount ({source})");
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.path().join("mnt")
+    }
+
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.as_ref().unwrap().block_on(work)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // Detached: a test that failed with a file open must not hang here.
+        let _ = self.mount.unmount();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A lab with a bucket, and what opens it.
+pub(crate) struct World {
+    pub(crate) lab: Lab,
+    opener: Opener,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::at(Profile::LOOPBACK)
+    }
+
+    pub(crate) fn at(profile: Profile) -> Self {
+        let lab = Lab::builder()
+            .profile(profile)
+            .face(Face::Fast)
+            .bucket(BUCKET)
+            .start()
+            .unwrap();
+        let mut options = SourceOptions::default();
+        for (name, value) in [
+            ("aws_endpoint_url", lab.endpoint()),
+            ("aws_allow_http", "true".to_owned()),
+            ("aws_access_key_id", "forebay-lab".to_owned()),
+            ("aws_secret_access_key", "forebay-lab-secret".to_owned()),
+            ("aws_region", "us-east-1".to_owned()),
+        ] {
+            options.cloud.insert(name.to_owned(), value);
+        }
+        Self {
+            opener: Opener::new(options),
+            lab,
+        }
+    }
+
+    pub(crate) fn put(&self, key: &str, content: impl Into<Content>) {
+        self.lab.objects().put(BUCKET, key, content);
+    }
+
+    pub(crate) fn source(&self) -> Source {
+        let url = format!("s3://{BUCKET}/");
+        self.opener.open(&url.parse().unwrap()).unwrap()
+    }
+
+    pub(crate) fn mount(&self, setup: Setup) -> Option<Mounted> {
+        Mounted::new(self.source(), setup)
+    }
+}
+
+/// A directory of this machine as a source.
+pub(crate) fn local(dir: &Path) -> Source {
+    let opener = Opener::new(SourceOptions::default());
+    opener
+        .open(&format!("file://{}/", dir.display()).parse().unwrap())
+        .unwrap()
+}
+
+/// Bytes that are different everywhere.
+pub(crate) fn noise(seed: u64, len: u64) -> Vec<u8> {
+    (0..len)
+        .map(|at| ((seed ^ at).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8)
+        .collect()
+}

@@ -1,0 +1,13 @@
+//! Trees over real sources: the lab on a socket, local directories, and a store in memory.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may panic like tests")]
+
+mod changes;
+mod faults;
+mod local;
+mod model;
+mod names;
+mod order;
+mod requests;
+mod threads;
+mod world;
