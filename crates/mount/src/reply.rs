@@ -62,7 +62,7 @@ impl Reply {
 
     fn send(mut self, error: i32, body: &[&[u8]]) -> bool {
         self.sent = true;
-        sent(self.device.send(self.unique, error, body), self.unique)
+        sent(&self.device.send(self.unique, error, body), self.unique)
     }
 }
 
@@ -70,13 +70,13 @@ impl Drop for Reply {
     fn drop(&mut self) {
         if !self.sent {
             let errno = Errno::IO.raw_os_error();
-            sent(self.device.send(self.unique, -errno, &[]), self.unique);
+            sent(&self.device.send(self.unique, -errno, &[]), self.unique);
         }
     }
 }
 
-fn sent(outcome: io::Result<()>, unique: u64) -> bool {
-    if let Err(error) = &outcome {
+fn sent(outcome: &io::Result<()>, unique: u64) -> bool {
+    if let Err(error) = outcome {
         // Interrupted meanwhile, or unmounted: nobody waits for it.
         tracing::debug!(%error, unique, "an answer is not wanted");
     }
