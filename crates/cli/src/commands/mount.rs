@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use forebay_mount::{Mount, MountError};
+use forebay_source::Location;
 use forebay_types::{ErrorKind, SystemClock};
 use forebay_vfs::{BucketNamespace, Tree, TreeOptions, VfsError};
 use rustix::mount::UnmountFlags;
@@ -52,7 +53,7 @@ pub(crate) fn mount(session: &Session, args: &MountArgs) -> Result<()> {
     }
     if said.trim_end() == READY {
         let answer = Mounted {
-            url: args.url.parse::<forebay_source::Location>()?.to_string(),
+            url: args.url.parse::<Location>()?.to_string(),
             dir: &args.dir,
             pid: daemon.id(),
         };
@@ -66,6 +67,15 @@ pub(crate) fn mount(session: &Session, args: &MountArgs) -> Result<()> {
 
 async fn serve(session: &Session, args: &MountArgs) -> Result<()> {
     let (location, source) = session.open(&args.url)?;
+    // A prefix of a bucket that has no key yet is empty; a directory that is not there is a mistake.
+    if let Location::File(path) | Location::Direct(path) = &location
+        && !path.exists()
+    {
+        return Err(CliError::new(
+            ErrorKind::NotFound,
+            format!("{location} does not exist"),
+        ));
+    }
     let config = session.settings.range_config(location.scheme(), &source.profile);
     let (config, name) = (Arc::new(config), location.file_name());
     let namespace = BucketNamespace::find(source.clone(), name.as_deref(), config);
@@ -113,6 +123,8 @@ fn ready() -> Result<()> {
     rustix::stdio::dup2_stdin(&nowhere).map_err(errno)?;
     rustix::stdio::dup2_stdout(&nowhere).map_err(errno)?;
     rustix::stdio::dup2_stderr(&nowhere).map_err(errno)?;
+    // Nobody's directory is kept busy.
+    std::env::set_current_dir("/").map_err(failed)?;
     // Already the leader of a group of its own, so of no session yet: being one is a bonus.
     let _ = rustix::process::setsid();
     Ok(())

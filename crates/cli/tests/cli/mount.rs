@@ -123,6 +123,8 @@ fn what_cannot_be_mounted_is_said_and_told_by_the_exit_code() {
     let file = world.path("data/none").to_string_lossy().into_owned();
     let at = At::new(&world);
     world.run(&words(&file, &at, &[])).fails(3, &["does not exist"]);
+    let gone = world.path("gone/").to_string_lossy().into_owned();
+    world.run(&words(&gone, &at, &[])).fails(3, &["does not exist"]);
     world.run(&words("s4://b/", &at, &[])).fails(2, &["s4://"]);
     assert!(!at.is_mounted());
 }
