@@ -128,3 +128,32 @@ fn what_cannot_be_mounted_is_said_and_told_by_the_exit_code() {
     world.run(&words("s4://b/", &at, &[])).fails(2, &["s4://"]);
     assert!(!at.is_mounted());
 }
+
+#[test]
+fn a_killed_daemon_leaves_a_cache_that_the_next_one_serves_from() {
+    if !may_mount() {
+        return;
+    }
+    let lab = lab();
+    let content = Content::pattern(7, 20 << 20);
+    lab.objects().put("bucket", "model", content.clone());
+    let expected = content.read(ByteRange::new(0, 20 << 20));
+    let world = World::with(&lab);
+    let at = At::new(&world);
+    let said = world.run(&words("s3://bucket/", &at, &["--json"])).json();
+    assert!(std::fs::read(at.0.join("model")).unwrap() == expected);
+    let pid = i32::try_from(said["pid"].as_u64().unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    wait_for("the end of the daemon", || {
+        std::fs::read(at.0.join("model")).is_err()
+    });
+    world.run(&["unmount", at.0.to_str().unwrap()]).ok();
+    lab.reset_counts();
+    world.run(&words("s3://bucket/", &at, &[])).ok();
+    assert!(std::fs::read(at.0.join("model")).unwrap() == expected);
+    let again = lab.counts();
+    // What had reached the disk is not asked for again: at most what was on its way there.
+    assert!(again.bytes_sent < 20 << 20, "{again:?}");
+    world.run(&["unmount", at.0.to_str().unwrap()]).ok();
+}

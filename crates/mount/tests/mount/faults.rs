@@ -99,3 +99,53 @@ fn a_read_ends_at_its_deadline() {
     let read = fs::File::open(mounted.at("file")).and_then(|mut file| file.read_to_end(&mut bytes));
     assert_eq!(read.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
 }
+
+#[test]
+fn a_server_that_stumbles_is_not_noticed() {
+    let world = World::new();
+    let bytes = noise(4, 20 * MIB + 3);
+    world.put("file", bytes.clone());
+    let Some(mounted) = world.mount(Setup::default()) else {
+        return;
+    };
+    for kind in [
+        FaultKind::Reset(Point::AfterBody(100_000)),
+        FaultKind::Truncate { after: 300_000 },
+        FaultKind::Status {
+            code: 503,
+            retry_after: None,
+        },
+    ] {
+        world.lab.faults().add(Rule::new(kind).every(3).times(2));
+    }
+    assert!(fs::read(mounted.at("file")).unwrap() == bytes);
+    assert_eq!(mounted.mount.stats().errors, 0);
+    assert!(world.lab.faults().all_injected().values().sum::<u64>() > 0);
+}
+
+#[test]
+fn a_server_that_refuses_is_told_apart_from_one_that_fails() {
+    let world = World::new();
+    world.put("denied", noise(1, MIB));
+    world.put("broken", noise(2, MIB));
+    let mut setup = Setup::default();
+    setup.range.max_retries = 1;
+    setup.range.retry_pause = Duration::from_millis(1);
+    let Some(mounted) = world.mount(setup) else { return };
+    let status = |code| FaultKind::Status {
+        code,
+        retry_after: None,
+    };
+    world
+        .lab
+        .faults()
+        .add(Rule::new(status(403)).key_prefix("denied"));
+    world
+        .lab
+        .faults()
+        .add(Rule::new(status(500)).key_prefix("broken"));
+    for (name, errno) in [("denied", libc::EACCES), ("broken", libc::EIO)] {
+        let error = fs::read(mounted.at(name)).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(errno), "{name}: {error}");
+    }
+}

@@ -5,4 +5,5 @@
 mod faults;
 mod kernel;
 mod reads;
+mod storm;
 mod world;

@@ -23,6 +23,7 @@ pub(crate) struct Setup {
     pub(crate) options: MountOptions,
     pub(crate) range: RangeEngineConfig,
     pub(crate) freshness: Freshness,
+    pub(crate) cache_size: u64,
 }
 
 impl Default for Setup {
@@ -34,6 +35,7 @@ impl Default for Setup {
                 ..RangeEngineConfig::default()
             },
             freshness: Freshness::Ttl(Duration::from_secs(1)),
+            cache_size: 1 << 30,
         }
     }
 }
@@ -59,7 +61,7 @@ impl Mounted {
         let at = dir.path().join("mnt");
         std::fs::create_dir(&at).unwrap();
         let clock = Arc::new(SystemClock::new());
-        let cache = CacheOptions::new(dir.path().join("cache"), 1 << 30);
+        let cache = CacheOptions::new(dir.path().join("cache"), setup.cache_size);
         let cache = Cache::open(cache, clock.clone()).unwrap();
         let engine = RangeEngine::new(setup.range.clone());
         let reader = Reader::new(engine, Some(cache), ReaderOptions::default());
