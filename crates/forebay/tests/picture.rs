@@ -13,7 +13,7 @@ const PICTURE: [(&str, &[&str]); 12] = [
     ("readahead", &["types"]),
     ("reader", &["types", "source", "range", "cache", "readahead"]),
     ("vfs", &["types", "source", "range"]),
-    ("mount", &["types", "source", "cache", "reader", "vfs"]),
+    ("mount", &["types", "source", "range", "cache", "reader", "vfs"]),
     ("testkit", &["types"]),
     (
         "forebay",

@@ -81,11 +81,14 @@ impl Mount {
             passthrough = agreed.passthrough,
             "mounted"
         );
-        let threads = options.threads;
+        let (threads, read_ahead) = (options.threads, options.max_readahead);
         let changes = tree.changes();
         let fs = Fs::new(tree, reader, source, options, agreed.passthrough, runtime.clone());
         let fs = Arc::new(fs);
         let threads = session::start(&device, &fs, threads).map_err(broken)?;
+        if let Err(error) = mountpoint.read_ahead(read_ahead) {
+            tracing::debug!(%error, "the kernel keeps its own read-ahead");
+        }
         let mut changes = changes;
         let teller = device;
         // A thread of its own: the kernel may hold locks while it waits for an answer of ours.

@@ -19,7 +19,7 @@ pub struct MountOptions {
     pub read_timeout: Duration,
     /// Requests of read-ahead that the kernel has under way at a time.
     pub max_background: u16,
-    /// Bytes that the kernel reads ahead of a program by itself; more than it offers (128 KiB) only as root, by the
+    /// Bytes that the kernel reads ahead of a program by itself; more than it offers (128 KiB) as root only, by the
     /// mount's `read_ahead_kb`.
     pub max_readahead: u32,
     /// Whether files that lie whole on a local disk are handed to the kernel, which then reads them without us.

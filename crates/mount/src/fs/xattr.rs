@@ -2,7 +2,8 @@
 
 use std::ffi::OsStr;
 
-use forebay_types::Version;
+use forebay_range::Target;
+use forebay_types::{BlockRange, Version};
 use forebay_vfs::Ino;
 use rustix::io::Errno;
 
@@ -12,6 +13,8 @@ use crate::wire::Out;
 
 const ETAG: &str = "user.forebay.etag";
 const ORIGIN: &str = "user.forebay.origin";
+/// How much of it lies on a disk of this machine, in percent.
+const CACHED: &str = "user.forebay.cached";
 
 impl Fs {
     pub(super) fn get_xattr(&self, ino: Ino, name: &OsStr, size: u32, reply: Reply) {
@@ -23,7 +26,7 @@ impl Fs {
 
     pub(super) fn list_xattr(&self, ino: Ino, size: u32, reply: Reply) {
         let mut names = String::new();
-        for name in [ETAG, ORIGIN] {
+        for name in [ETAG, ORIGIN, CACHED] {
             if self.xattr(ino, name).is_some() {
                 names.push_str(name);
                 names.push('\0');
@@ -41,8 +44,32 @@ impl Fs {
             },
             // As it may be shown: an origin has no secrets.
             ORIGIN => Some(file.target.name.to_string()),
+            CACHED => Some(self.cached(&file.target).to_string()),
             _ => None,
         }
+    }
+
+    /// Percent of an object that are here; all of what lies on this machine anyway. Rounded down: 100 is all.
+    fn cached(&self, target: &Target) -> u64 {
+        if !target.cached {
+            return 100;
+        }
+        let (Some(cache), Some(known)) = (self.reader.cache(), &target.known) else {
+            return 0;
+        };
+        let blocks = BlockRange::of_size(known.size);
+        let count = |run: BlockRange| run.end() - run.start();
+        let all = count(blocks);
+        if all == 0 {
+            return 100;
+        }
+        let object = cache.object(&target.object_id(known));
+        let runs = object.presence(blocks).into_iter();
+        let here: u64 = runs
+            .filter(|(_, is_here)| *is_here)
+            .map(|(run, _)| run.len())
+            .sum();
+        here * 100 / all
     }
 }
 

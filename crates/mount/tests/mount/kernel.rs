@@ -42,6 +42,22 @@ fn an_unmounted_tree_is_gone_and_its_threads_end() {
 }
 
 #[test]
+fn the_kernel_reads_ahead_as_far_as_it_is_told() {
+    let world = World::new();
+    world.put("file", "content");
+    let mut setup = Setup::default();
+    setup.options.max_readahead = 512 << 10;
+    let Some(mounted) = world.mount(setup) else { return };
+    let device = rustix::fs::stat(mounted.path()).unwrap().st_dev;
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let setting = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    let told = fs::read_to_string(&setting).unwrap();
+    if fs::OpenOptions::new().write(true).open(&setting).is_ok() {
+        assert_eq!(told.trim(), "512");
+    }
+}
+
+#[test]
 fn a_replaced_object_is_seen_after_its_time() {
     let world = World::new();
     world.put("file", "first");
@@ -152,6 +168,15 @@ fn extended_attributes_tell_the_version() {
         "{:?}",
         std::str::from_utf8(&value[..len])
     );
+    let cached = || {
+        let mut value = [0; 16];
+        let len = rustix::fs::getxattr(mounted.at("file"), "user.forebay.cached", &mut value[..]).unwrap();
+        std::str::from_utf8(&value[..len]).unwrap().to_owned()
+    };
+    assert_eq!(cached(), "0");
+    assert_eq!(fs::read_to_string(mounted.at("file")).unwrap(), "content");
+    mounted.block_on(mounted.reader.flush());
+    assert_eq!(cached(), "100");
     let missing = rustix::fs::getxattr(mounted.at("file"), "user.other", &mut value[..]);
     assert_eq!(missing, Err(rustix::io::Errno::NODATA));
 }
