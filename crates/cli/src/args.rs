@@ -1,5 +1,8 @@
 //! What was typed.
 
+mod mount_helper;
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -328,7 +331,12 @@ pub(crate) enum LabProfile {
 
 /// Parses the command line; help and mistakes are printed here.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
-    Cli::try_parse().map_err(|error| {
+    let words = words().map_err(|why| {
+        // A closed standard error must not turn into a panic.
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("mount.forebay: {why}\n"));
+        ExitCode::from(2)
+    })?;
+    Cli::try_parse_from(words).map_err(|error| {
         // Help that cannot be printed because nobody reads it is not an error.
         let _ = error.print();
         if error.use_stderr() {
@@ -337,6 +345,14 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
             ExitCode::SUCCESS
         }
     })
+}
+
+/// The words that were typed, the program's name first; what mount(8) says is translated.
+///
+/// # Errors
+/// What cannot be understood.
+pub(crate) fn words() -> Result<Vec<OsString>, String> {
+    mount_helper::words(std::env::args_os().collect())
 }
 
 /// The whole tree of commands, for completions and manual pages.

@@ -40,7 +40,8 @@ pub(crate) fn mount(session: &Session, args: &MountArgs) -> Result<()> {
     let failed = |e: std::io::Error| CliError::new(e.kind().into(), format!("cannot start the daemon: {e}"));
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(program);
-    command.args(std::env::args_os().skip(1)).arg("--detached");
+    let words = crate::args::words().map_err(CliError::usage)?;
+    command.args(words.into_iter().skip(1)).arg("--detached");
     // A session of its own: it outlives the terminal.
     command
         .stdin(Stdio::null())

@@ -157,3 +157,65 @@ fn a_killed_daemon_leaves_a_cache_that_the_next_one_serves_from() {
     assert!(again.bytes_sent < 20 << 20, "{again:?}");
     world.run(&["unmount", at.0.to_str().unwrap()]).ok();
 }
+
+#[test]
+fn mount_8_can_mount_it() {
+    if !may_mount() {
+        return;
+    }
+    let world = World::new();
+    std::fs::create_dir_all(world.path("data")).unwrap();
+    world.write("data/file", "content");
+    let at = At::new(&world);
+    // As a link of that name in /sbin would be.
+    let helper = world.path("mount.forebay");
+    std::os::unix::fs::symlink(world.command(&["x"]).get_program(), &helper).unwrap();
+    let output = std::process::Command::new(&helper)
+        .arg(world.path("data"))
+        .arg(&at.0)
+        .args(["-o", "ro,_netdev,no_cache"])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(std::fs::read_to_string(at.0.join("file")).unwrap(), "content");
+    world.run(&["unmount", at.0.to_str().unwrap()]).ok();
+}
+
+#[test]
+fn others_look_into_it_only_if_they_are_let() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    if !may_mount() {
+        return;
+    }
+    let world = World::new();
+    std::fs::create_dir_all(world.path("data")).unwrap();
+    world.write("data/file", "content");
+    // Where anybody may go, but for the mount itself.
+    let open = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(open.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let at = At(open.path().join("mnt"));
+    std::fs::create_dir(&at.0).unwrap();
+    let data = world.path("data/").to_string_lossy().into_owned();
+    let nobody_reads = || {
+        let mut cat = std::process::Command::new("cat");
+        let cat = cat.arg(at.0.join("file")).uid(65534).gid(65534).current_dir("/");
+        cat.output().unwrap()
+    };
+    world.run(&words(&data, &at, &[])).ok();
+    assert!(!nobody_reads().status.success(), "a mount is its owner's");
+    world.run(&["unmount", at.0.to_str().unwrap()]).ok();
+    world.run(&words(&data, &at, &["--allow-other"])).ok();
+    let read = nobody_reads();
+    assert_eq!(
+        read.stdout,
+        b"content",
+        "{}",
+        String::from_utf8_lossy(&read.stderr)
+    );
+    world.run(&["unmount", at.0.to_str().unwrap()]).ok();
+}

@@ -67,6 +67,9 @@ const TESTED: &[(&str, &[&str])] = &[
             "--plot",
         ],
     ),
+    // mount.rs
+    ("mount", &["--foreground", "--allow-other"]),
+    ("unmount", &[]),
     ("doctor", &[]),
     ("config show", &[]),
     ("completions", &[]),

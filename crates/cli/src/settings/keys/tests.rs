@@ -55,7 +55,7 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("direct.engine", "pread"),
     ("direct.threads", "3"),
     ("direct.pool_size", "0B"),
-    ("mount.ttl", "1m"),
+    ("mount.ttl", "60s"),
     ("mount.read_timeout", "5s"),
     ("mount.threads", "4"),
     ("mount.max_background", "12"),
@@ -165,7 +165,7 @@ fn names_are_unique_and_sorted_by_table() {
     tables.dedup();
     assert_eq!(
         tables,
-        ["range", "cache", "readahead", "http", "file", "direct"],
+        ["range", "cache", "readahead", "http", "file", "direct", "mount"],
         "a table stands in one piece"
     );
     for pair in KEYS.windows(2) {
