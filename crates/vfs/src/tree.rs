@@ -28,7 +28,9 @@ use std::time::Duration;
 
 use forebay_types::Clock;
 
+use self::dir::Stray;
 use self::flight::Flights;
+use self::look::entry_notice;
 use self::notice::Notices;
 use self::table::Table;
 use crate::entry::Node;
@@ -125,6 +127,35 @@ impl Tree {
             .is_ok_and(|inode| inode.kind() == Kind::File && inode.doubt(shared.ask()));
         if doubted {
             shared.notices.send(vec![Notice::Content { ino }]);
+        }
+    }
+
+    /// The name of a file is to get another number: what the kernel does with this one forbids that it becomes the newer
+    /// version. This one answers [`VfsError::Stale`] from now on, and the kernel is told to look the name up again.
+    /// Anything but a file is left alone.
+    pub fn renew(&self, ino: Ino) {
+        let shared = &self.shared;
+        let mut table = shared.table();
+        let Ok(inode) = table.node(ino).cloned() else {
+            return;
+        };
+        if inode.kind() != Kind::File {
+            return;
+        }
+        let told = inode.vanish(shared.ask());
+        table.with(&inode.dir, |dir| {
+            if dir.lists(&inode) {
+                dir.doubt_listing();
+            }
+            if let Some(Stray::Found(stray)) = dir.stray(&inode.name)
+                && Arc::ptr_eq(stray, &inode)
+            {
+                dir.drop_stray(&inode.name);
+            }
+        });
+        drop(table);
+        if told == Some(true) {
+            shared.notices.send(vec![entry_notice(&inode.dir, &inode.name)]);
         }
     }
 

@@ -84,7 +84,9 @@ impl Fs {
             Bytes::Remote(handle) => handle.hand_out().map(Whole::Cached),
         };
         let Ok(backing) = self.passthrough.open(ino, &version, reply.device(), whole) else {
-            return self.refuse(reply, Errno::STALE);
+            // The kernel looks the name up again, finds another number there, and opens that.
+            self.tree.renew(ino);
+            return reply.error(Errno::STALE);
         };
         let (flags, id) = match &backing {
             Some(backing) => (fopen::PASSTHROUGH, backing.id),

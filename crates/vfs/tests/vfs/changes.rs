@@ -4,7 +4,7 @@ use forebay_types::{ErrorKind, Version};
 use forebay_vfs::{Ino, Kind, Notice, Tree, TreeOptions};
 
 use crate::world::{
-    LATER, SECOND, World, absent, entry_notice, heard, lookup, ls, stale, try_lookup, within,
+    LATER, SECOND, World, absent, entry_notice, heard, lookup, ls, stale, try_lookup, walk, within,
 };
 
 /// How a tree comes to ask again: by the name, by the number, by its directory.
@@ -273,4 +273,40 @@ async fn a_stream_of_names_stays_as_it_was_begun() {
     assert_eq!(tree.refer(&stream, 1).unwrap().ino, b.ino);
     assert_eq!(tree.refer(&stream, 3), None);
     assert_eq!((stream.ino(), stream.parent()), (Ino::ROOT, Ino::ROOT));
+}
+
+#[tokio::test]
+async fn a_renewed_file_has_another_number_and_the_kernel_hears_of_it() {
+    let world = World::new();
+    world.put_all(&["dir/a", "dir/b"]);
+    let tree = world.tree();
+    let mut changes = tree.changes();
+    let dir = walk(&tree, "dir").await.unwrap().ino;
+    tree.read_dir(dir).await.unwrap();
+    let (a, b) = (
+        walk(&tree, "dir/a").await.unwrap().ino,
+        walk(&tree, "dir/b").await.unwrap().ino,
+    );
+    tree.renew(a);
+    assert!(
+        matches!(changes.try_recv(), Some(Notice::Entry { parent, name }) if parent == dir && &*name == "a")
+    );
+    assert!(stale(&tree.attr(a).await));
+    let again = walk(&tree, "dir/a").await.unwrap().ino;
+    assert_ne!(again, a);
+    assert_eq!(
+        walk(&tree, "dir/b").await.unwrap().ino,
+        b,
+        "its neighbour is what it was"
+    );
+    let listed = tree.read_dir(dir).await.unwrap();
+    let numbers: Vec<Ino> = listed.iter_from(0).map(|entry| entry.ino).collect();
+    assert_eq!(numbers, [again, b]);
+    // A directory stays, and what is gone is gone.
+    tree.renew(dir);
+    tree.renew(a);
+    assert_eq!(walk(&tree, "dir").await.unwrap().ino, dir);
+    for (ino, references) in [(again, 2), (a, 1), (b, 2), (dir, 9)] {
+        tree.forget(ino, references);
+    }
 }
