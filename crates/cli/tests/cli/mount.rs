@@ -171,6 +171,8 @@ fn mount_8_can_mount_it() {
     let helper = world.path("mount.forebay");
     std::os::unix::fs::symlink(world.command(&["x"]).get_program(), &helper).unwrap();
     let output = std::process::Command::new(&helper)
+        .env_clear()
+        .env("HOME", world.home())
         .arg(world.path("data"))
         .arg(&at.0)
         .args(["-o", "ro,_netdev,no_cache"])

@@ -240,20 +240,17 @@ impl Model {
         Some(self.world.lab.objects().get(BUCKET, key)?.etag.clone())
     }
 
-    /// An error must say that the version is gone, and it must be gone.
-    fn excused(&self, handle: &Handle, error: &ReadError) {
+    /// An error must say that the version is gone, and it must be gone. `was_absent`: there was none when the read began.
+    fn excused(&self, handle: &Handle, error: &ReadError, was_absent: bool) {
         let present = self.present(&handle.id().key);
         let gone = match &handle.id().version {
             Version::ETag(tag) => present.as_deref() != Some(&**tag),
             _ => false,
         };
-        let kind = match present {
-            Some(_) => ErrorKind::Changed,
-            None => ErrorKind::NotFound,
-        };
-        // It may have been removed before it was made anew, or the other way round, while the read was under way.
+        // It may have been made anew while the read was under way.
+        let was_missed = error.kind() == ErrorKind::NotFound && (present.is_none() || was_absent);
         assert!(
-            gone && (error.kind() == kind || error.kind() == ErrorKind::Changed),
+            gone && (was_missed || error.kind() == ErrorKind::Changed),
             "{}: {error:?}",
             handle.id()
         );
@@ -266,6 +263,7 @@ impl Model {
         let handle = read.handle.get(&self.handles);
         let at = read.at.index(handle.size() as usize + 2) as u64;
         let expected = ByteRange::at(at, read.len).clamp_to(handle.size());
+        let was_absent = self.present(&handle.id().key).is_none();
         match within(attempt(handle, at, read.len, read.way)).await {
             Ok(Some(bytes)) => {
                 assert_eq!(bytes.len() as u64, expected.len(), "{} {read:?}", handle.id());
@@ -273,7 +271,7 @@ impl Model {
                 assert_eq!(checked, Ok(()), "{} {read:?}", handle.id());
             }
             Ok(None) => {}
-            Err(error) => self.excused(handle, &error),
+            Err(error) => self.excused(handle, &error, was_absent),
         }
     }
 
