@@ -12,8 +12,9 @@ use tokio::sync::oneshot;
 use crate::buffer::Buffer;
 use crate::disk::Shared;
 use crate::edges::{Claim, Edge, Edges};
+use crate::flag;
 use crate::geometry::{Geometry, MOST, Told};
-use crate::op::{AGAIN, AT_ONCE, Op, Opened, direct_flag};
+use crate::op::{AGAIN, AT_ONCE, Op, Opened};
 use crate::pool::SLAB;
 
 /// The longest read that is one request and one pooled buffer, in bytes, where it begins at a multiple of it.
@@ -60,10 +61,9 @@ struct Inner {
 impl DirectFile {
     pub(crate) fn new(disk: Arc<Shared>, file: File, wanted: Wanted) -> io::Result<Self> {
         let told = Told::of(&file)?;
-        let is_direct = rustix::fs::fcntl_getfl(&file)?.contains(direct_flag());
+        let is_direct = flag::is_direct(&file)?;
         if is_direct && !wanted.direct {
-            let flags = rustix::fs::fcntl_getfl(&file)?;
-            rustix::fs::fcntl_setfl(&file, flags - direct_flag())?;
+            flag::leave_direct(&file)?;
         }
         let opened = Opened::new(file, wanted.direct, told.mount);
         let refused = match told.alignment {

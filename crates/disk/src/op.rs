@@ -8,13 +8,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use crate::buffer::Buffer;
 use crate::disk::Shared;
 use crate::edges::Edges;
+use crate::flag::leave_direct;
 use crate::refusal;
 
 /// How often a read is begun again that ended without a reason of the disk's: interrupted, cut short, or cancelled
@@ -54,22 +54,13 @@ impl Opened {
 
     /// Goes on through the page cache.
     pub(crate) fn refuse(&self, disk: &Shared, why: &str) -> io::Result<()> {
-        let flags = rustix::fs::fcntl_getfl(&self.file)?;
-        rustix::fs::fcntl_setfl(&self.file, flags - direct_flag())?;
+        leave_direct(&self.file)?;
         if self.direct.swap(false, Relaxed) {
             disk.counters.refused_files.fetch_add(1, Relaxed);
             refusal::say(self.mount, why);
         }
         Ok(())
     }
-}
-
-/// O_DIRECT, where there is one.
-pub(crate) fn direct_flag() -> OFlags {
-    #[cfg(target_os = "linux")]
-    return OFlags::DIRECT;
-    #[cfg(not(target_os = "linux"))]
-    return OFlags::empty();
 }
 
 /// Edge units that a read must deliver: where each begins in the file and in the buffer.

@@ -10,8 +10,9 @@ use rustix::io::Errno;
 use crate::buffer::Buffer;
 use crate::disk::Shared;
 use crate::file::Wanted;
+use crate::flag::{ask_direct, leave_direct};
 use crate::geometry::{Geometry, Told};
-use crate::op::{Opened, direct_flag};
+use crate::op::Opened;
 
 /// A file that is being written past the page cache: in whole units from aligned memory. Its end, which is seldom a
 /// whole unit, goes through the page cache and out of it again: written as a unit it would have to be cut off, and for
@@ -111,7 +112,7 @@ impl DirectWriter {
     pub fn write_end(&self, bytes: &[u8], at: u64) -> io::Result<()> {
         let file = &self.opened.file;
         if self.is_direct() {
-            rustix::fs::fcntl_setfl(file, rustix::fs::fcntl_getfl(file)? - direct_flag())?;
+            leave_direct(file)?;
         }
         std::os::unix::fs::FileExt::write_all_at(file, bytes, at)?;
         self.count(false, bytes.len());
@@ -128,14 +129,6 @@ impl DirectWriter {
         };
         counter.fetch_add(bytes as u64, Relaxed);
     }
-}
-
-/// Sets O_DIRECT on an open file. Not at its open: there a refusal could not be told from a name that is invalid.
-fn ask_direct(file: &File) -> rustix::io::Result<()> {
-    if direct_flag().is_empty() {
-        return Err(Errno::INVAL);
-    }
-    rustix::fs::fcntl_setfl(file, rustix::fs::fcntl_getfl(file)? | direct_flag())
 }
 
 /// Waits until the disk has these bytes, and drops the file's pages. No flush of the disk's own cache: what is written

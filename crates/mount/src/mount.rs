@@ -82,21 +82,19 @@ impl Mount {
             "mounted"
         );
         let (threads, read_ahead) = (options.threads, options.max_readahead);
-        let changes = tree.changes();
+        let mut changes = tree.changes();
         let fs = Fs::new(tree, reader, source, options, agreed.passthrough, runtime.clone());
         let fs = Arc::new(fs);
         let threads = session::start(&device, &fs, threads).map_err(broken)?;
         if let Err(error) = mountpoint.read_ahead(read_ahead) {
             tracing::debug!(%error, "the kernel keeps its own read-ahead");
         }
-        let mut changes = changes;
-        let teller = device;
         // A thread of its own: the kernel may hold locks while it waits for an answer of ours.
         let telling = std::thread::Builder::new()
             .name("forebay-notify".to_owned())
             .spawn(move || {
                 while let Some(notice) = changes.blocking_recv() {
-                    tell(&teller, &notice);
+                    tell(&device, &notice);
                 }
             });
         telling.map_err(broken)?;

@@ -32,16 +32,10 @@ impl World {
     fn new() -> Self {
         let lab = Lab::builder().start().unwrap();
         lab.objects().put("bucket", "object", Content::pattern(1, SIZE));
-        let mut options = SourceOptions::default();
-        for (name, value) in [
-            ("aws_endpoint_url", lab.endpoint().as_str()),
-            ("aws_allow_http", "true"),
-            ("aws_access_key_id", "key"),
-            ("aws_secret_access_key", "secret"),
-            ("aws_region", "us-east-1"),
-        ] {
-            options.cloud.insert(name.to_owned(), value.to_owned());
-        }
+        let options = SourceOptions {
+            cloud: forebay_testkit::s3_settings(&lab.endpoint()),
+            ..SourceOptions::default()
+        };
         let source = Opener::new(options)
             .open(&"s3://bucket/object".parse().unwrap())
             .unwrap();

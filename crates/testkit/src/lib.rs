@@ -40,7 +40,7 @@ pub use counts::{Counts, KeyCounts};
 pub use faults::{FaultClass, FaultKind, Faults, Op, Point, RetryAfter, Rule, WrongRange};
 #[cfg(feature = "full")]
 pub use harness::{init_logging, within};
-pub use lab::{Face, Lab, LabBuilder, Profile};
+pub use lab::{Face, Lab, LabBuilder, Profile, s3_settings};
 pub use objects::{
     Attributes, ListEntry, ListPage, ListQuery, Object, Objects, PartInfo, Preconditions, StoreError, Verdict,
 };

@@ -7,7 +7,6 @@ use forebay_vfs::{Attr, Ino, VfsError};
 
 use super::Fs;
 use super::attr::node_attr;
-use crate::errno;
 use crate::reply::Reply;
 use crate::wire::Out;
 
@@ -16,20 +15,14 @@ impl Fs {
         if let Some(known) = self.tree.try_lookup(parent, name) {
             return self.answer_lookup(Some(reply), known);
         }
-        let (tree, name, this) = (self.tree.clone(), name.to_owned(), self.clone());
-        let after = self.options.read_timeout;
+        let (tree, name) = (self.tree.clone(), name.to_owned());
         // Its answer has more to say than an errno: how long a name that is not there may be believed.
-        let ask = async move {
-            tokio::time::timeout(after, tree.lookup(parent, &name))
-                .await
-                .map_err(|_| rustix::io::Errno::TIMEDOUT)
-        };
-        self.parked
-            .park(reply, ask, move |reply, found| match (found, reply) {
-                (Ok(found), reply) => this.answer_lookup(reply, found),
-                (Err(errno), Some(reply)) => this.refuse(reply, errno),
-                (Err(_), None) => {}
-            });
+        let ask = async move { Ok(tree.lookup(parent, &name).await) };
+        self.park(reply, ask, |this, reply, found| match (found, reply) {
+            (Ok(found), reply) => this.answer_lookup(reply, found),
+            (Err(errno), Some(reply)) => reply.error(errno),
+            (Err(_), None) => {}
+        });
     }
 
     fn answer_lookup(&self, reply: Option<Reply>, found: Result<Attr, VfsError>) {
@@ -44,10 +37,7 @@ impl Fs {
             (Err(VfsError::NotFound { valid, .. }), Some(reply)) if !valid.is_zero() => {
                 reply.out(&Out::default().no_entry(valid));
             }
-            (Err(error), Some(reply)) => match errno::of_name(&error) {
-                rustix::io::Errno::NOENT => reply.error(rustix::io::Errno::NOENT),
-                errno => self.refuse(reply, errno),
-            },
+            (Err(error), Some(reply)) => self.refuse_name(reply, &error),
             (Err(_), None) => {}
         }
     }

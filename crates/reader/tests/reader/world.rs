@@ -178,17 +178,13 @@ impl World {
 
 /// Opens what the lab at `endpoint` shows.
 pub(crate) fn opener(endpoint: &str) -> Opener {
-    let mut options = SourceOptions::default();
-    for (name, value) in [
-        ("aws_endpoint_url", endpoint),
-        ("aws_allow_http", "true"),
-        ("aws_access_key_id", "forebay-lab"),
-        ("aws_secret_access_key", "forebay-lab-secret"),
-        ("aws_region", "us-east-1"),
-        ("aws_copy_if_not_exists", "multipart"),
-    ] {
-        options.cloud.insert(name.to_owned(), value.to_owned());
-    }
+    let mut options = SourceOptions {
+        cloud: forebay_testkit::s3_settings(endpoint),
+        ..SourceOptions::default()
+    };
+    options
+        .cloud
+        .insert("aws_copy_if_not_exists".to_owned(), "multipart".to_owned());
     Opener::new(options)
 }
 

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use forebay_disk::{DirectFile, Disk, Wanted};
+use forebay_disk::{DirectFile, Disk, Wanted, ask_direct};
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, Result};
-use rustix::fs::OFlags;
 
 use crate::file::meta::Stamp;
 use crate::file::read::Found;
@@ -112,43 +111,18 @@ impl Files {
     }
 }
 
-/// Sets O_DIRECT on an open file. Not at its open: there a refusal could not be told from a name that is invalid.
-fn ask_direct(file: &std::fs::File) -> rustix::io::Result<()> {
-    #[cfg(target_os = "linux")]
-    rustix::fs::fcntl_setfl(file, rustix::fs::fcntl_getfl(file)? | OFlags::DIRECT)?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = (file, OFlags::empty());
-    Ok(())
-}
-
 impl Open {
     /// Fails if the file was written to since it was opened.
     pub(super) fn unchanged(&self) -> Result<(), FileStoreError> {
-        let now = Stamp::of_open(self.file.file()).map_err(|source| self.failed(source))?;
-        if now == self.stamp {
-            return Ok(());
-        }
-        Err(FileStoreError::Changed {
-            path: self.shown.clone(),
-            was: self.stamp.etag(),
-            is: now.etag(),
-        })
+        self.stamp.still_of(self.file.file(), &self.shown)
     }
 
     /// The file has fewer bytes than it said when it was opened.
     pub(super) fn ended_early(&self) -> FileStoreError {
-        let (was, is) = (self.stamp.etag(), self.stamp.etag());
-        let path = self.shown.clone();
-        self.unchanged()
-            .err()
-            .unwrap_or(FileStoreError::Changed { path, was, is })
+        self.stamp.ended_early(self.file.file(), &self.shown)
     }
 
     pub(super) fn failed(&self, source: std::io::Error) -> FileStoreError {
-        FileStoreError::Io {
-            action: "read",
-            path: self.shown.clone(),
-            source,
-        }
+        FileStoreError::read(&self.shown, source)
     }
 }

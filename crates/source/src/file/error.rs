@@ -96,6 +96,15 @@ pub enum FileStoreError {
 }
 
 impl FileStoreError {
+    /// Bytes of the file `shown` could not be read.
+    pub(crate) fn read(shown: &str, source: io::Error) -> Self {
+        Self::Io {
+            action: "read",
+            path: shown.to_owned(),
+            source,
+        }
+    }
+
     /// The error of opening or looking up `path` in order to read: a name that cannot exist, does not.
     pub(super) fn lookup(action: &'static str, path: String, source: io::Error) -> Self {
         use io::ErrorKind::{InvalidFilename, NotADirectory, NotFound};

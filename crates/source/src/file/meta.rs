@@ -47,6 +47,30 @@ impl Stamp {
         })
     }
 
+    /// Fails if the open `file`, `shown` in errors, is not of this version any more.
+    pub(crate) fn still_of(&self, file: impl AsFd, shown: &str) -> Result<(), FileStoreError> {
+        let now = Self::of_open(file).map_err(|e| FileStoreError::read(shown, e))?;
+        if now == *self {
+            Ok(())
+        } else {
+            Err(self.changed(now, shown))
+        }
+    }
+
+    /// The open `file` has fewer bytes than it said when it was of this version.
+    pub(crate) fn ended_early(&self, file: impl AsFd, shown: &str) -> FileStoreError {
+        let changed = self.still_of(file, shown).err();
+        changed.unwrap_or_else(|| self.changed(*self, shown))
+    }
+
+    fn changed(&self, now: Self, shown: &str) -> FileStoreError {
+        FileStoreError::Changed {
+            path: shown.to_owned(),
+            was: self.etag(),
+            is: now.etag(),
+        }
+    }
+
     /// Strong and quoted, as RFC 9110 §8.8.3 writes it.
     pub(crate) fn etag(&self) -> String {
         format!(

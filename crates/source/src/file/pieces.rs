@@ -57,12 +57,7 @@ impl OpenFile {
 
     /// Fails if the file is not the version that was opened any more.
     pub(super) fn unchanged(&self) -> Result<(), FileStoreError> {
-        let now = Stamp::of_open(&self.file).map_err(|e| self.failed(e))?;
-        if now == self.stamp {
-            Ok(())
-        } else {
-            Err(self.changed(now))
-        }
+        self.stamp.still_of(&self.file, &self.shown)
     }
 
     /// Reads `range`, which must lie in the file. Blocks.
@@ -103,24 +98,12 @@ impl OpenFile {
     }
 
     fn failed(&self, source: std::io::Error) -> FileStoreError {
-        FileStoreError::Io {
-            action: "read",
-            path: self.shown.clone(),
-            source,
-        }
-    }
-
-    fn changed(&self, now: Stamp) -> FileStoreError {
-        FileStoreError::Changed {
-            path: self.shown.clone(),
-            was: self.stamp.etag(),
-            is: now.etag(),
-        }
+        FileStoreError::read(&self.shown, source)
     }
 
     /// The file has fewer bytes than it said when it was opened.
     pub(super) fn ended_early(&self) -> FileStoreError {
-        self.unchanged().err().unwrap_or_else(|| self.changed(self.stamp))
+        self.stamp.ended_early(&self.file, &self.shown)
     }
 }
 

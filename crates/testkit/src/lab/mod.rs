@@ -6,6 +6,7 @@ mod link;
 mod pace;
 mod profile;
 mod server;
+mod settings;
 mod stream;
 mod target;
 #[cfg(feature = "full")]
@@ -22,6 +23,7 @@ use tokio::sync::oneshot;
 pub(crate) use body::LabBody;
 use layer::{Handler, Shared};
 pub use profile::Profile;
+pub use settings::s3_settings;
 pub(crate) use target::{Target, range};
 
 use crate::counts::Counters;
@@ -76,7 +78,7 @@ impl Lab {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             record_keys: false,
             #[cfg(feature = "full")]
-            credentials: ("forebay-lab".to_owned(), "forebay-lab-secret".to_owned()),
+            credentials: (settings::KEY_ID.to_owned(), settings::SECRET.to_owned()),
             #[cfg(feature = "full")]
             tls: false,
         }

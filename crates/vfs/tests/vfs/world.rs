@@ -40,16 +40,10 @@ impl World {
             .record_keys(true)
             .start()
             .unwrap();
-        let mut options = SourceOptions::default();
-        for (name, value) in [
-            ("aws_endpoint_url", lab.endpoint()),
-            ("aws_allow_http", "true".to_owned()),
-            ("aws_access_key_id", "forebay-lab".to_owned()),
-            ("aws_secret_access_key", "forebay-lab-secret".to_owned()),
-            ("aws_region", "us-east-1".to_owned()),
-        ] {
-            options.cloud.insert(name.to_owned(), value);
-        }
+        let options = SourceOptions {
+            cloud: forebay_testkit::s3_settings(&lab.endpoint()),
+            ..SourceOptions::default()
+        };
         Self {
             opener: Opener::new(options),
             lab,

@@ -88,16 +88,7 @@ impl Subject {
 
 /// Settings that reach the lab, whatever the user's credentials are.
 pub(crate) fn lab_options(mut options: SourceOptions, endpoint: &str) -> SourceOptions {
-    options.cloud.clear();
-    for (name, value) in [
-        ("aws_endpoint_url", endpoint),
-        ("aws_allow_http", "true"),
-        ("aws_region", "lab"),
-        ("aws_access_key_id", "lab"),
-        ("aws_secret_access_key", "lab"),
-    ] {
-        options.cloud.insert(name.to_owned(), value.to_owned());
-    }
+    options.cloud = forebay_testkit::s3_settings(endpoint);
     options
 }
 
