@@ -14,6 +14,9 @@ use crate::error::ReadError;
 use crate::object::{Memory, Overdraft};
 use crate::stage::Stage;
 
+/// Between two looks whether memory can be had.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// Bytes that are wanted, and what there is for it.
 #[derive(Debug)]
 pub(crate) struct Want {
@@ -251,7 +254,28 @@ impl Blocks {
             tokio::select! {
                 reservation = &mut reserve => return reservation,
                 // What is being written now can be taken back soon.
-                () = tokio::time::sleep(Duration::from_millis(5)) => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+        }
+    }
+
+    /// Waits for memory for a read of `range` that could not begin: `None` if this handle may go above the budget again.
+    /// What else the read has asked for can be taken back meanwhile: who waits for memory must not sit on any, or two who
+    /// do wait for each other.
+    ///
+    /// # Cancel safety
+    /// As [`Self::memory`].
+    pub(crate) async fn turn(&self, range: ByteRange) -> Option<Reservation> {
+        self.relax(range);
+        let memory = self.memory(OVERDRAFT);
+        tokio::pin!(memory);
+        loop {
+            tokio::select! {
+                memory = &mut memory => return Some(memory),
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+            }
+            if !self.overdrawn.load(Relaxed) {
+                return None;
             }
         }
     }

@@ -186,7 +186,7 @@ impl Blocks {
             // Memory is refused from the start of a block on.
             let refused = begun.refused.is_some_and(|from| from <= at) && !awaited.brings(at);
             if refused {
-                want.memory = Some(self.memory(OVERDRAFT).await);
+                want.memory = self.turn(want.range).await;
                 continue;
             }
             match self.object.staging.wait(at, enough.max(at + 1)).await {

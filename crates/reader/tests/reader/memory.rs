@@ -179,6 +179,35 @@ async fn handles_that_sit_on_unread_bytes_do_not_starve_a_reader() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn reads_of_one_handle_go_on_in_turn_when_another_has_all_the_memory_for_good() {
+    let mut setup = budget(Setup::small_parts().no_read_ahead(), MIB);
+    setup.range.stall_timeout = Duration::from_secs(45);
+    let world = World::new(setup);
+    world.put("stuck", 1, 4 * MIB);
+    let content = world.put("object", 2, 8 * MIB);
+    let reader = world.uncached();
+    let stuck = world.open(&reader, "stuck").await;
+    let handle = world.open(&reader, "object").await;
+    let stall = FaultKind::Stall {
+        at: Point::AfterBody(0),
+        resume: None,
+    };
+    world.lab.faults().add(Rule::new(stall).key_prefix("stuck"));
+    let sitting = tokio::spawn(async move { stuck.read_at(2 * MIB, MIB as usize).await });
+    while reader.engine().budget().free() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Only one of them at a time can go above the budget.
+    for _ in 0..4 {
+        join_all((0..4).map(|i| check(&handle, &content, 2 * i * MIB, MIB))).await;
+    }
+    sitting.abort();
+    let _ = sitting.await;
+    drop(handle);
+    settled(&world, &reader).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sixty_four_handles_in_turn_keep_the_budget() {
     let handles = 64;
     let total = 64 * MIB;
