@@ -76,9 +76,16 @@ mod tests {
 
     const MIB: u64 = 1 << 20;
 
+    fn doubling() -> ReadAheadConfig {
+        ReadAheadConfig {
+            multiplier: 2.0,
+            ..ReadAheadConfig::default()
+        }
+    }
+
     #[test]
     fn one_shortage_is_one_step() {
-        let config = ReadAheadConfig::default();
+        let config = doubling();
         let mut window = Window::first(&config, MIB / 8);
         assert!(window.starved(&config, 0, MIB));
         assert!(
@@ -94,7 +101,7 @@ mod tests {
 
     #[test]
     fn halved_to_the_first_window_and_grown_again_after_use() {
-        let config = ReadAheadConfig::default();
+        let config = doubling();
         let mut window = Window::first(&config, 2 * MIB);
         for _ in 0..2 {
             assert!(window.starved(&config, 0, 0));

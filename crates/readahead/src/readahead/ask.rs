@@ -92,7 +92,17 @@ impl ReadAhead {
                     break;
                 }
                 room -= fits.len();
-                self.ask(owner, fits, plan);
+                let piece = if grows {
+                    self.config.piece(fits.len())
+                } else {
+                    fits.len()
+                };
+                let mut rest = fits;
+                while !rest.is_empty() {
+                    let (next, after) = rest.split_at(piece);
+                    self.ask(owner, next, plan);
+                    rest = after;
+                }
                 if fits != gap {
                     break;
                 }

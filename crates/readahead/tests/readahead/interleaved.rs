@@ -25,7 +25,7 @@ fn up_to_four_readers_each_get_a_window() {
         (4, 2 * MIB, 64 * KIB),
     ] {
         let each = apart.min(50 * MIB);
-        let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 16);
+        let mut sim = Sim::new(doubling(), GIB, 16);
         sim.run(in_turn(&readers(count, apart, each, len)));
         let report = sim.close(&format!("{count} readers {} MiB apart", apart / MIB));
         let served = count * each;
@@ -41,7 +41,7 @@ fn up_to_four_readers_each_get_a_window() {
 #[test]
 fn of_five_readers_four_are_served_ahead_and_none_in_vain() {
     for count in [5, 6, 8] {
-        let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 16);
+        let mut sim = Sim::new(doubling(), GIB, 16);
         sim.run(in_turn(&readers(count, 100 * MIB, 50 * MIB, 128 * KIB)));
         let report = sim.close(&format!("{count} readers"));
         let served = count * 50 * MIB;
@@ -55,7 +55,7 @@ fn of_five_readers_four_are_served_ahead_and_none_in_vain() {
 #[test]
 fn many_readers_with_no_window_cost_nothing() {
     // Twelve are more than are watched.
-    let mut sim = Sim::new(ReadAheadConfig::default(), 4 * GIB, 16);
+    let mut sim = Sim::new(doubling(), 4 * GIB, 16);
     sim.run(in_turn(&readers(12, 300 * MIB, 20 * MIB, 128 * KIB)));
     let report = sim.close("12 readers");
     assert!(report.wasted * 4 <= report.served, "{report:?}");
@@ -65,7 +65,7 @@ fn many_readers_with_no_window_cost_nothing() {
 fn all_runs_together_stay_below_max() {
     let config = ReadAheadConfig {
         max: 40 * MIB,
-        ..ReadAheadConfig::default()
+        ..doubling()
     };
     let mut sim = Sim::new(config, GIB, 1000);
     let turns = in_turn(&readers(4, 100 * MIB, 90 * MIB, 128 * KIB));
@@ -80,7 +80,7 @@ fn all_runs_together_stay_below_max() {
 
 #[test]
 fn a_new_reader_takes_the_place_of_an_idle_one() {
-    let mut sim = Sim::new(ReadAheadConfig::default(), 4 * GIB, 4);
+    let mut sim = Sim::new(doubling(), 4 * GIB, 4);
     for n in 0..20 {
         let start = n * 60 * MIB + n * n * 2 * MIB;
         sim.run(in_order(start, start + 10 * MIB, 128 * KIB));
@@ -96,7 +96,7 @@ fn a_new_reader_takes_the_place_of_an_idle_one() {
 fn a_reader_behind_another_asks_for_nothing_twice() {
     // The second reads what the first has read ahead, 4 MiB behind it.
     let first: Vec<_> = in_order(0, 100 * MIB, 128 * KIB).collect();
-    let mut sim = Sim::new(ReadAheadConfig::default(), 100 * MIB, 16);
+    let mut sim = Sim::new(doubling(), 100 * MIB, 16);
     sim.run(first[..32].iter().copied());
     sim.run(in_turn(&[first[32..].to_vec(), first.clone()]));
     let report = sim.close("one 4 MiB behind the other");
@@ -107,7 +107,7 @@ fn a_reader_behind_another_asks_for_nothing_twice() {
 #[test]
 fn random_reads_in_between_do_not_disturb_a_reader_in_order() {
     let mut dice = Dice::new(7);
-    let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 8);
+    let mut sim = Sim::new(doubling(), GIB, 8);
     for range in in_order(0, 200 * MIB, 128 * KIB) {
         sim.read(range);
         for _ in 0..3 {

@@ -8,7 +8,7 @@ use crate::sim::*;
 fn grown(delay: u64) -> Sim {
     let config = ReadAheadConfig {
         max: 32 * MIB,
-        ..ReadAheadConfig::default()
+        ..doubling()
     };
     let mut sim = Sim::new(config, 4 * GIB, 1000);
     sim.run(in_order(0, 64 * MIB, 128 * KIB));
@@ -106,7 +106,7 @@ fn evicted_unread_bytes_are_wasted_and_halve_the_window() {
 fn strides_shrink_as_well() {
     let config = ReadAheadConfig {
         max: 32 * MIB,
-        ..ReadAheadConfig::default()
+        ..doubling()
     };
     let mut sim = Sim::new(config, 64 * GIB, 1000);
     sim.run((0..100).map(|n| at(n * 16 * MIB, MIB)));
@@ -138,7 +138,7 @@ fn strides_shrink_as_well() {
 #[test]
 fn no_plan_asks_for_more_than_is_spare() {
     for memory in [0, KIB, 300 * KIB, MIB, 5 * MIB, 20 * MIB] {
-        let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 50);
+        let mut sim = Sim::new(doubling(), GIB, 50);
         sim.memory = memory;
         sim.run(in_order(0, 200 * MIB, 128 * KIB));
         assert!(sim.peak <= memory, "{} of {memory}", sim.peak);

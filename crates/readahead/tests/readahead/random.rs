@@ -1,13 +1,13 @@
 //! Random readers must cause no read-ahead at all.
 
-use forebay_readahead::{Pattern, Read, ReadAhead, ReadAheadConfig};
+use forebay_readahead::{Pattern, Read, ReadAhead};
 use forebay_types::ByteRange;
 
 use crate::sim::*;
 
 /// Read-ahead bytes of `count` reads that `next` makes up, none of which is ever here.
 fn asked(size: u64, count: u64, mut next: impl FnMut() -> ByteRange) -> u64 {
-    let mut ahead = ReadAhead::new(ReadAheadConfig::default(), size);
+    let mut ahead = ReadAhead::new(doubling(), size);
     let mut random = 0;
     for _ in 0..count {
         let plan = ahead.observe(Read {
@@ -99,7 +99,7 @@ fn scattered_reads_upwards_ask_for_nothing() {
     // A sorted list of records, one in about thirty: within reach of each other, but not in order.
     let mut dice = Dice::new(5);
     let mut place = 0;
-    let mut sim = Sim::new(ReadAheadConfig::default(), 16 * GIB, 4);
+    let mut sim = Sim::new(doubling(), 16 * GIB, 4);
     for _ in 0..10_000 {
         place += 4 * KIB * (2 + dice.below(60));
         sim.read(at(place, 4 * KIB));
@@ -113,7 +113,7 @@ fn short_bursts_at_random_places_waste_no_more_than_they_read() {
     // 1 MiB at a time, as the kernel cuts it: for all that can be known each may be the start of a long run.
     for delay in [1, 4, 100] {
         let mut dice = Dice::new(11);
-        let mut sim = Sim::new(ReadAheadConfig::default(), 64 * GIB, delay);
+        let mut sim = Sim::new(doubling(), 64 * GIB, delay);
         for _ in 0..500 {
             let start = dice.below(64 * GIB / MIB) * MIB;
             sim.run(in_order(start, start + MIB, 128 * KIB));
@@ -127,7 +127,7 @@ fn short_bursts_at_random_places_waste_no_more_than_they_read() {
 #[test]
 fn one_read_asks_for_nothing() {
     for range in [at(0, 1), at(0, GIB), at(GIB - 1, 1), at(GIB / 2, 128 * KIB)] {
-        let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 1);
+        let mut sim = Sim::new(doubling(), GIB, 1);
         assert_eq!(sim.read(range).ahead, [], "{range}");
     }
 }
@@ -140,7 +140,7 @@ fn after_random_reads_a_reader_in_order_is_still_found() {
         (64 * MIB, 4 * KIB, 6),
     ] {
         let mut dice = Dice::new(1);
-        let mut sim = Sim::new(ReadAheadConfig::default(), size, 4);
+        let mut sim = Sim::new(doubling(), size, 4);
         for _ in 0..1000 {
             sim.read(at(dice.below(size / len) * len, len));
         }

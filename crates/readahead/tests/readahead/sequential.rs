@@ -5,7 +5,7 @@ use forebay_readahead::{Pattern, Plan, Read, ReadAhead, ReadAheadConfig};
 use crate::sim::*;
 
 fn config() -> ReadAheadConfig {
-    ReadAheadConfig::default()
+    doubling()
 }
 
 #[test]
@@ -40,17 +40,18 @@ fn large_windows_are_asked_for_in_units() {
     let mut ends = Vec::new();
     for range in in_order(0, GIB, 128 * KIB) {
         let plan = sim.read(range);
-        assert!(plan.ahead.len() <= 1, "one range per refill");
+        let joined = plan.ahead.windows(2).all(|two| two[0].end() == two[1].start());
+        assert!(joined, "what a window grows by comes in several requests side by side");
         ends.extend(plan.ahead.iter().map(|range| (range.len(), range.end())));
     }
     sim.close("units");
     let grown = ends.iter().position(|(len, _)| *len >= 8 * MIB).unwrap();
-    assert!(grown <= 6, "{ends:?}");
+    assert!(grown <= 50, "{ends:?}");
     for (len, end) in &ends[grown + 1..] {
         assert_eq!((len % (8 * MIB), end % (8 * MIB)), (0, 0), "{ends:?}");
     }
-    // A unit at a time once the window is large: 128 units, and the small windows before.
-    assert!(sim.asks.len() < 140, "{}", sim.asks.len());
+    // A unit at a time once the window is large: 128 units, and the pieces of the small windows before.
+    assert!(sim.asks.len() < 180, "{}", sim.asks.len());
 }
 
 #[test]
@@ -90,8 +91,8 @@ fn a_starving_reader_gets_the_whole_size_in_a_few_steps() {
     assert_eq!(sim.asks, [], "no memory, no read-ahead");
     sim.memory = 40 * MIB;
     sim.run(in_order(MIB, 40 * MIB, 128 * KIB));
-    assert_eq!(sim.windows(), [32 * MIB]);
-    assert_eq!(sim.report().windows_grown, 5, "1, 2, 4, 8, 16, 32");
+    assert_eq!(sim.windows(), [40 * MIB], "32 in any case, and what is to spare");
+    assert_eq!(sim.report().windows_grown, 6, "1, 2, 4, 8, 16, 32, 40");
 }
 
 #[test]
@@ -323,4 +324,14 @@ fn a_new_handle_starts_cold() {
         Plan::default()
     );
     assert_eq!(first.report().reads, report.reads + 1);
+}
+
+#[test]
+fn by_default_a_starving_reader_has_a_large_window_in_four_steps() {
+    let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 10_000);
+    sim.memory = 256 * MIB;
+    sim.run(in_order(0, 200 * MIB, 128 * KIB));
+    let report = sim.report();
+    assert!((4..=5).contains(&report.windows_grown), "{report:?}");
+    assert!(sim.windows()[0] >= 128 * MIB, "{:?}", sim.windows());
 }

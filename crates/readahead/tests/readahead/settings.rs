@@ -9,7 +9,7 @@ fn windows(size: u64, multiplier: f64, max: u64, memory: u64, len: u64) -> Vec<u
         size,
         multiplier,
         max,
-        ..ReadAheadConfig::default()
+        ..doubling()
     };
     // Bytes never arrive in time: the reader starves all the time.
     let mut ahead = ReadAhead::new(config, 64 * GIB);
@@ -83,7 +83,7 @@ fn a_larger_multiplier_starves_less_at_the_start() {
     let starved = |multiplier| {
         let config = ReadAheadConfig {
             multiplier,
-            ..ReadAheadConfig::default()
+            ..doubling()
         };
         let mut sim = Sim::new(config, 256 * MIB, 40);
         sim.run(in_order(0, 256 * MIB, 128 * KIB));
@@ -98,7 +98,7 @@ fn a_larger_multiplier_starves_less_at_the_start() {
 fn disabled_means_nothing_ahead() {
     let config = ReadAheadConfig {
         enabled: false,
-        ..ReadAheadConfig::default()
+        ..doubling()
     };
     let mut sim = Sim::new(config.clone(), 10 * MIB, 1);
     sim.run(in_order(0, 10 * MIB, 128 * KIB));
@@ -124,7 +124,7 @@ fn the_unit_is_what_is_asked_for() {
         let config = ReadAheadConfig {
             unit,
             max: 32 * MIB,
-            ..ReadAheadConfig::default()
+            ..doubling()
         };
         let mut sim = Sim::new(config, GIB, 200);
         sim.run(in_order(0, GIB, 128 * KIB));
@@ -137,10 +137,7 @@ fn the_unit_is_what_is_asked_for() {
 #[test]
 fn a_film_gets_more_ahead_than_a_table() {
     let ahead = |key: &str| {
-        let general = ReadAheadConfig {
-            max: 0,
-            ..ReadAheadConfig::default()
-        };
+        let general = ReadAheadConfig { max: 0, ..doubling() };
         let mut sim = Sim::new(general.for_key(&ByExtension::default(), key), 4 * GIB, 1_000_000);
         sim.run(in_order(0, 300 * MIB, 128 * KIB));
         sim.peak

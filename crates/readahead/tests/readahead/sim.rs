@@ -15,6 +15,14 @@ pub(crate) fn at(start: u64, len: u64) -> ByteRange {
     ByteRange::at(start, len)
 }
 
+/// The defaults, with windows that double: steps are easy to follow.
+pub(crate) fn doubling() -> ReadAheadConfig {
+    ReadAheadConfig {
+        multiplier: 2.0,
+        ..ReadAheadConfig::default()
+    }
+}
+
 /// Disjoint ranges.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spans(Vec<ByteRange>);

@@ -21,7 +21,7 @@ fn strides_are_followed_with_exact_ranges() {
     ] {
         let size = 16 * GIB;
         let count = 200.min(8 * GIB / step.unsigned_abs());
-        let mut sim = Sim::new(ReadAheadConfig::default(), size, 4);
+        let mut sim = Sim::new(doubling(), size, 4);
         sim.run(pieces(8 * GIB, step, len, count));
         let outstanding = sim.ahead.outstanding();
         assert_eq!(sim.patterns.last(), Some(&Pattern::Strided { step }));
@@ -41,7 +41,7 @@ fn strides_are_followed_with_exact_ranges() {
 #[test]
 fn small_gaps_are_fetched_along() {
     for step in [256 * KIB as i64, -256 * KIB as i64] {
-        let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 4);
+        let mut sim = Sim::new(doubling(), GIB, 4);
         sim.run(pieces(512 * MIB, step, 64 * KIB, 1000));
         let report = sim.close(&format!("stride {step}, 64 KiB"));
         assert!(report.unasked <= 4, "{report:?}");
@@ -55,7 +55,7 @@ fn small_gaps_are_fetched_along() {
 
 #[test]
 fn three_pieces_make_a_stride_and_what_is_ahead_doubles() {
-    let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 1);
+    let mut sim = Sim::new(doubling(), GIB, 1);
     let plans: Vec<_> = pieces(0, 4 * MIB as i64, 4 * KIB, 5)
         .map(|range| sim.read(range))
         .collect();
@@ -71,7 +71,7 @@ fn the_pieces_ahead_stay_within_the_window() {
     let config = ReadAheadConfig {
         size: 2 * MIB,
         max: 2 * MIB,
-        ..ReadAheadConfig::default()
+        ..doubling()
     };
     let mut sim = Sim::new(config.clone(), 64 * GIB, 1000);
     sim.run(pieces(0, 8 * MIB as i64, 300 * KIB, 300));
@@ -86,7 +86,7 @@ fn the_pieces_ahead_stay_within_the_window() {
 
 #[test]
 fn a_broken_stride_is_given_up_at_once() {
-    let mut sim = Sim::new(ReadAheadConfig::default(), 16 * GIB, 4);
+    let mut sim = Sim::new(doubling(), 16 * GIB, 4);
     sim.run(pieces(0, 8 * MIB as i64, 128 * KIB, 50));
     let held = sim.ahead.outstanding();
     assert!(held > 0);
@@ -102,7 +102,7 @@ fn a_broken_stride_is_given_up_at_once() {
 #[test]
 fn strides_stop_at_both_ends() {
     for (start, step) in [(0, 8 * MIB as i64), (GIB - 128 * KIB, -8 * MIB as i64)] {
-        let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 2);
+        let mut sim = Sim::new(doubling(), GIB, 2);
         sim.run(pieces(start, step, 128 * KIB, 128));
         let report = sim.close(&format!("stride {step} to the end"));
         assert_eq!(report.wasted, 0, "{report:?}");
@@ -122,7 +122,7 @@ fn pieces_may_come_in_several_reads() {
             &shuffled(reads[24..].to_vec(), group, &mut Dice::new(3)),
         ]
         .concat();
-        let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 8);
+        let mut sim = Sim::new(doubling(), GIB, 8);
         sim.run(reads);
         let report = sim.close(&format!("1 MiB of every 8, shuffled by {group}"));
         assert!(report.used_ahead >= 90 * MIB, "{report:?}");
@@ -134,7 +134,7 @@ fn pieces_may_come_in_several_reads() {
 fn a_reader_in_order_does_not_disturb_a_stride() {
     let order: Vec<_> = in_order(0, 50 * MIB, 128 * KIB).collect();
     let strides: Vec<_> = pieces(GIB, 8 * MIB as i64, 256 * KIB, 400).collect();
-    let mut sim = Sim::new(ReadAheadConfig::default(), 8 * GIB, 8);
+    let mut sim = Sim::new(doubling(), 8 * GIB, 8);
     sim.run(in_turn(&[order, strides]));
     let report = sim.close("in order and strided in turn");
     assert!(report.used_ahead >= 148 * MIB, "{report:?}");
