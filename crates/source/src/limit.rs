@@ -48,6 +48,13 @@ impl ConnectionBudget {
         self.max - self.permits.available_permits()
     }
 
+    /// As many as are free, up to `most`: never waits, so whoever has one already may ask for more.
+    pub(crate) fn try_take(&self, most: usize) -> Vec<OwnedSemaphorePermit> {
+        std::iter::from_fn(|| self.permits.clone().try_acquire_owned().ok())
+            .take(most)
+            .collect()
+    }
+
     async fn acquire(&self) -> OwnedSemaphorePermit {
         self.permits
             .clone()

@@ -107,7 +107,8 @@ impl Location {
     pub fn is_prefix(&self) -> bool {
         match self {
             Self::Bucket { key, .. } => key.is_empty() || key.ends_with('/'),
-            Self::Web(url) => url.path().ends_with('/'),
+            // A query is for one object: it may be a signature.
+            Self::Web(url) => url.path().ends_with('/') && url.query().is_none(),
             Self::File(path) | Self::Direct(path) => path.as_os_str().as_encoded_bytes().ends_with(b"/"),
         }
     }

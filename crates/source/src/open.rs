@@ -54,6 +54,7 @@ pub struct Source {
 #[derive(Clone, Debug)]
 enum Lister {
     Wire(Transport),
+    Web(Arc<HttpStore>),
     Files(FileStore),
     /// The same, past the page cache.
     Direct(FileStore),
@@ -172,16 +173,13 @@ impl Opener {
             Location::Bucket { scheme, bucket, key } => self.open_bucket(location, *scheme, bucket, key),
             Location::Web(url) => {
                 let store = HttpStore::new(url.clone(), self.transport().clone());
+                let store = store.with_budget(self.budget.clone());
                 let origin = Origin::new(store.origin_url(), fingerprint(&store.scope()));
                 let path = store.object_path();
-                Ok(self.source(
-                    Arc::new(store),
-                    path,
-                    location.is_prefix(),
-                    origin,
-                    Profile::REMOTE,
-                    Lister::Other,
-                ))
+                let store = Arc::new(store);
+                let lister = Lister::Web(store.clone());
+                let is_prefix = location.is_prefix();
+                Ok(self.source(store, path, is_prefix, origin, Profile::REMOTE, lister))
             }
             Location::File(path) | Location::Direct(path) => self.open_file(location, path),
         }
@@ -217,7 +215,9 @@ impl Opener {
         let meter = Arc::new(Meter::default());
         let store = match lister {
             Lister::Files(_) | Lister::Direct(_) => wrap_local(bare, meter.clone()),
-            Lister::Wire(_) | Lister::Other => wrap(bare, meter.clone(), self.budget.clone()),
+            Lister::Wire(_) | Lister::Web(_) | Lister::Other => {
+                wrap(bare, meter.clone(), self.budget.clone())
+            }
         };
         Source {
             store,
@@ -426,8 +426,23 @@ impl Source {
     pub fn skipped_names(&self) -> u64 {
         match &self.lister {
             Lister::Wire(transport) => transport.meter().skipped_keys(),
+            Lister::Web(store) => store.skipped(),
             Lister::Files(store) | Lister::Direct(store) => store.skipped(),
             Lister::Other => 0,
+        }
+    }
+
+    /// Whether what the URL names can be listed, as far as one request tells; other stores than web servers always can.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends its request.
+    pub async fn check_listing(&self) -> object_store::Result<()> {
+        match &self.lister {
+            Lister::Web(store) => store.check_listing().await,
+            _ => Ok(()),
         }
     }
 

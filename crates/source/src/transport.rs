@@ -26,7 +26,7 @@ pub use body::Body;
 pub use failure::{Failure, xml_element};
 pub use meter::WireMeter;
 pub use service::{Connector, EngineRead, FreshConnection, Service, jitter};
-pub(crate) use service::{send_repeating, status_failure};
+pub(crate) use service::{collect, send_repeating, status_failure};
 
 use connect::Dialer;
 use pool::Pool;

@@ -34,6 +34,8 @@ mod harness;
 mod lab;
 mod objects;
 pub mod raw;
+#[cfg(feature = "full")]
+mod web;
 
 pub use bytes::{Content, Mismatch};
 pub use counts::{Counts, KeyCounts};
@@ -44,3 +46,5 @@ pub use lab::{Face, Lab, LabBuilder, Profile, s3_settings};
 pub use objects::{
     Attributes, ListEntry, ListPage, ListQuery, Object, Objects, PartInfo, Preconditions, StoreError, Verdict,
 };
+#[cfg(feature = "full")]
+pub use web::WebServer;

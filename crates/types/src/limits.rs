@@ -11,6 +11,19 @@ pub const MAX_ERROR_BODY_BYTES: usize = 64 * 1024;
 /// Largest page of a listing held in memory, in bytes (S3: 1,000 keys of at most 1 KiB, escaped, with metadata).
 pub const MAX_LIST_PAGE_BYTES: usize = 16 * 1024 * 1024;
 
+/// Largest directory page of a web server, in bytes: it has no pages to turn, so a big directory is one page. Enough
+/// for half a million names in nginx's JSON.
+pub const MAX_WEB_PAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most names taken from one directory page of a web server.
+pub const MAX_WEB_ENTRIES: usize = 1_000_000;
+
+/// Longest name taken from a directory page, in bytes: NAME_MAX of Linux.
+pub const MAX_WEB_NAME_BYTES: usize = 255;
+
+/// Directories of a web server that may lie in each other: a link to one above it makes them endless.
+pub const MAX_WEB_DEPTH: usize = 128;
+
 /// Redirects followed for one HTTP request.
 pub const MAX_REDIRECTS: usize = 10;
 

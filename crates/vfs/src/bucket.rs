@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use forebay_range::{Known, RangeEngineConfig, Target};
-use forebay_source::{FileStoreError, Source, version_of};
+use forebay_source::{Failure, FileStoreError, Source, version_of};
 use forebay_types::limits::MAX_KEY_BYTES;
 use forebay_types::{ErrorKind, printable};
 use object_store::ObjectMeta;
@@ -33,7 +33,7 @@ const TTL: Duration = Duration::from_secs(1);
 /// The files of a [`Source`].
 ///
 /// - **Directories come from keys**: `a/b` makes the directory `a`, whether or not there is a marker (an object `a/`).
-///   An empty directory is there only by its marker. In a local tree, directories are directories.
+///   An empty directory is there only by its marker. In a local tree and on a web server, directories are directories.
 /// - **A directory hides a file** of the same name (keys `a` and `a/b`).
 /// - **What a key cannot say as names** (`a//b`, `..`, controls) is not there; nor is what a listing of a local tree
 ///   leaves out: FIFOs, links that lead out of it, links to directories (see `forebay_source::FileStore`).
@@ -118,6 +118,11 @@ impl BucketNamespace {
         self
     }
 
+    /// Whether the root is a directory of the source, not a single object.
+    pub fn is_prefix(&self) -> bool {
+        matches!(self.root, Root::Prefix)
+    }
+
     /// The source.
     pub fn source(&self) -> &Source {
         &self.source
@@ -126,6 +131,12 @@ impl BucketNamespace {
     /// Whether it is a tree of the local file system, whose directories need no keys to exist.
     fn is_local(&self) -> bool {
         self.source.origin.url().starts_with("file://")
+    }
+
+    /// Whether it is a web server, which says of a name whether it is a directory, and lists empty ones too.
+    fn is_web(&self) -> bool {
+        let url = self.source.origin.url();
+        url.starts_with("http://") || url.starts_with("https://")
     }
 
     /// The key of a directory; the root's may be empty. `None` if no object can have it.
@@ -166,7 +177,7 @@ fn file_of(meta: &ObjectMeta) -> FileMeta {
     }
 }
 
-/// What a local store found where it looked for a file, if not one.
+/// What a local store or a web server found where it looked for a file, if not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NoFile {
     Directory,
@@ -177,6 +188,9 @@ enum NoFile {
 fn no_file(error: &object_store::Error) -> Option<NoFile> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
+        if let Some(Failure::Directory) = error.downcast_ref::<Failure>() {
+            return Some(NoFile::Directory);
+        }
         if let Some(found) = error.downcast_ref::<FileStoreError>() {
             return match found {
                 FileStoreError::NotAFile { .. } if found.kind() == ErrorKind::NotFound => {

@@ -56,12 +56,8 @@ pub(crate) fn run(session: &Session, args: &GetArgs) -> Result<()> {
         let (directory, name) = dest::resolve(args.dest.as_deref(), &name)?;
         match one(session, target.clone(), range, &directory, &name, args.no_clobber).await {
             Ok(bytes) => Ok(Report::new(&directory.shown(&name), 1, bytes)),
-            // No such object: perhaps a prefix was meant, as in `get s3://bucket/dir`. A web server has no prefixes.
-            Err(error)
-                if error.kind() == ErrorKind::NotFound
-                    && args.range.is_none()
-                    && location.scheme() != forebay_source::Scheme::Http =>
-            {
+            // No such object: perhaps a prefix was meant, as in `get s3://bucket/dir`.
+            Err(error) if error.kind() == ErrorKind::NotFound && args.range.is_none() => {
                 match tree::get(session, &location, &source, args).await {
                     Err(again) if again.kind() == ErrorKind::NotFound => Err(error),
                     outcome => outcome,

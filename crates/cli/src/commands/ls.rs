@@ -4,7 +4,7 @@ mod entry;
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
-use forebay_source::{Fault, Location, Source};
+use forebay_source::{Fault, Location, Scheme, Source};
 use forebay_types::ErrorKind;
 use futures::StreamExt;
 use object_store::{ObjectMeta, ObjectStoreExt};
@@ -29,12 +29,13 @@ pub(crate) fn run(session: &Session, args: &LsArgs) -> Result<()> {
         if skipped > 0 {
             tracing::warn!(
                 skipped,
-                "keys are left out: no path can hold them (empty parts, '.', '..', controls)"
+                "keys are left out: no path can hold them (empty parts, '.', '..', controls), or nothing can be read there"
             );
         }
         listed?;
-        // The whole of a store may be empty; a name that nothing has does not exist.
-        if lines.count == 0 && !source.path.is_root() {
+        // The whole of a store may be empty, and a web server says itself what it does not have; another name that
+        // nothing has does not exist.
+        if lines.count == 0 && !source.path.is_root() && location.scheme() != Scheme::Http {
             let message = format!("{location}: nothing of that name or below it");
             return Err(CliError::new(ErrorKind::NotFound, message));
         }

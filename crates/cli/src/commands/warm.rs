@@ -5,7 +5,7 @@ use std::time::Duration;
 use forebay_cache::Cache;
 use forebay_range::Target;
 use forebay_reader::{Reader, Warmed};
-use forebay_source::{Location, Scheme, Source};
+use forebay_source::{Location, Source};
 use forebay_types::{BlockRange, ByteSize, Clock, ErrorKind, SystemClock, printable};
 use futures::StreamExt;
 use indicatif::ProgressBar;
@@ -98,13 +98,11 @@ impl Warming<'_> {
                 self.done.push(done);
                 Ok(())
             }
-            // Perhaps a prefix was meant, as for `get`. A web server has none.
-            Err(error) if error.kind() == ErrorKind::NotFound && location.scheme() != Scheme::Http => {
-                match self.below(&location, &source).await {
-                    Err(again) if again.kind() == ErrorKind::NotFound => Err(error),
-                    outcome => outcome,
-                }
-            }
+            // Perhaps a prefix was meant, as for `get`.
+            Err(error) if error.kind() == ErrorKind::NotFound => match self.below(&location, &source).await {
+                Err(again) if again.kind() == ErrorKind::NotFound => Err(error),
+                outcome => outcome,
+            },
             Err(error) => Err(error),
         }
     }

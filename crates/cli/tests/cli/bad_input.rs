@@ -200,7 +200,7 @@ fn a_web_server_is_only_read() {
     let url = format!("{}/box/", lab.endpoint());
     world
         .run(&["ls", &url])
-        .fails(1, &["listing is not possible on a web server"]);
+        .fails(1, &["it cannot be listed", "neither HTML nor JSON"]);
 }
 
 #[test]

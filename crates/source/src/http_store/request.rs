@@ -8,6 +8,7 @@ use object_store::{Extensions, GetOptions, GetRange};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
+use crate::location::public_url;
 use crate::transport::{Body, Failure, Transport, send_repeating};
 
 /// User and password of a URL, as the Authorization header that they become.
@@ -112,6 +113,15 @@ impl Wanted {
         }
     }
 
+    /// The page of a directory.
+    pub(super) fn listing() -> Self {
+        let mut wanted = Self::of(&GetOptions::default(), Method::GET);
+        // nginx's and Caddy's JSON tells more than their pages, and means what it says.
+        let kinds = HeaderValue::from_static("application/json, text/html;q=0.9");
+        wanted.headers.insert(header::ACCEPT, kinds);
+        wanted
+    }
+
     /// The smallest GET that tells size and version.
     pub(super) fn first_byte(options: &GetOptions) -> Self {
         Self::of(
@@ -125,13 +135,31 @@ impl Wanted {
     }
 }
 
+/// How far redirects are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follow {
+    Anywhere,
+    /// Only to the same scheme, host and port.
+    SameOrigin,
+}
+
+/// An answer, and where it came from.
+pub(super) struct Answer {
+    pub(super) response: Response<Body>,
+    pub(super) url: Url,
+}
+
 /// Sends it, following redirects. Statuses that are no success come back as they are.
+///
+/// # Errors
+/// [`Failure::Directory`] if the server adds a slash to the path, which is how all of them say that it is one.
 pub(super) async fn send(
     transport: &Transport,
     mut url: Url,
     auth: Option<&Auth>,
     wanted: &Wanted,
-) -> Result<Response<Body>, Failure> {
+    follow: Follow,
+) -> Result<Answer, Failure> {
     let home = url.origin();
     for _ in 0..=MAX_REDIRECTS {
         let mut request = Request::new(HttpRequestBody::empty());
@@ -159,16 +187,29 @@ pub(super) async fn send(
                 | StatusCode::PERMANENT_REDIRECT
         );
         if !redirect {
-            return Ok(response);
+            return Ok(Answer { response, url });
         }
         let target = response
             .headers()
             .get(header::LOCATION)
             .and_then(|l| l.to_str().ok());
         let target = target.ok_or(Failure::Redirect("without a target"))?;
-        url = url
+        let next = url
             .join(target)
             .map_err(|_| Failure::Redirect("to something that is no URL"))?;
+        // Whatever host it says: servers behind others do not know how they are called.
+        if next.path().strip_suffix('/') == Some(url.path()) {
+            return Err(Failure::Directory);
+        }
+        if follow == Follow::SameOrigin && next.origin() != home {
+            return Err(Failure::NoListing {
+                why: format!(
+                    "the server redirects to {}, and what another origin lists is not what is here; open that URL instead",
+                    public_url(&next)
+                ),
+            });
+        }
+        url = next;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(Failure::Redirect("to something that is not http"));
         }

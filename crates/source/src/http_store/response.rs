@@ -1,5 +1,7 @@
 //! What a web server's answer means.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use chrono::{DateTime, TimeZone, Utc};
 use forebay_types::ByteRange;
@@ -15,6 +17,9 @@ use object_store::{
 
 use super::WholeBody;
 use crate::transport::{Body, EngineRead, Failure, status_failure};
+
+/// Two steps of HTTP's clock.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// Size and version from an answer whose body is not wanted.
 pub(super) fn head(location: &Path, response: &Response<Body>) -> Result<GetResult, Failure> {
@@ -33,6 +38,16 @@ pub(super) fn head(location: &Path, response: &Response<Body>) -> Result<GetResu
         extensions: Extensions::new(),
         meta,
     })
+}
+
+/// Whether its headers tell a time so long after that of its last change that another change would show: HTTP's times
+/// are seconds, so one within the same second looks like none.
+pub(super) fn is_settled(headers: &HeaderMap) -> bool {
+    let time = |name| text(headers, &name).and_then(|t| httpdate::parse_http_date(t).ok());
+    let age = time(header::DATE)
+        .zip(time(header::LAST_MODIFIED))
+        .and_then(|(now, modified)| now.duration_since(modified).ok());
+    age.is_some_and(|age| age >= SETTLED)
 }
 
 /// The bytes asked for, cut out of the whole if the server has no ranges.
@@ -85,7 +100,7 @@ pub(super) async fn body(
     })
 }
 
-fn plain_status(status: StatusCode) -> Failure {
+pub(super) fn plain_status(status: StatusCode) -> Failure {
     Failure::Status {
         status: status.as_u16(),
         code: None,
@@ -133,7 +148,7 @@ fn cut(
     .boxed()
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+pub(super) fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 

@@ -102,6 +102,23 @@ pub enum Failure {
     /// More redirects than any honest server sends, or one that leads out of http.
     #[error("redirected {0}")]
     Redirect(&'static str),
+    /// There is no object, but a directory of that name.
+    #[error("it is a directory; a '/' at the end of its URL says that what is in it is meant")]
+    Directory,
+    /// A directory of a web server that does not tell what is in it.
+    #[error("it cannot be listed: {why}")]
+    NoListing {
+        /// Why not, and what to do.
+        why: String,
+    },
+    /// Something that a listing came upon.
+    #[error("{url}: {why}")]
+    Listing {
+        /// Where, fit to show.
+        url: String,
+        /// What happened there.
+        why: Box<Self>,
+    },
     /// An answer larger than the cap on its kind.
     #[error("the answer is larger than {limit} bytes, which no honest {what} is")]
     TooLarge {
@@ -161,7 +178,9 @@ impl Failure {
                 408 | 429 | 500..=599 => ErrorKind::Unavailable,
                 _ => ErrorKind::Invalid,
             },
-            Self::NoRanges { .. } | Self::NoLength => ErrorKind::Unsupported,
+            Self::NoRanges { .. } | Self::NoLength | Self::NoListing { .. } => ErrorKind::Unsupported,
+            Self::Directory => ErrorKind::NotFound,
+            Self::Listing { why, .. } => why.kind(),
             Self::Changed { .. } => ErrorKind::Changed,
             Self::Redirect(_) | Self::TooLarge { .. } | Self::Malformed { .. } => ErrorKind::Unavailable,
         }
@@ -169,19 +188,18 @@ impl Failure {
 
     /// Whether the server asks us to send less.
     pub fn is_throttle(&self) -> bool {
-        matches!(
-            self,
-            Self::Status {
-                status: 429 | 503,
-                ..
-            }
-        )
+        match self {
+            Self::Status { status, .. } => matches!(status, 429 | 503),
+            Self::Listing { why, .. } => why.is_throttle(),
+            _ => false,
+        }
     }
 
     /// How long the server asked us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Status { retry_after, .. } => *retry_after,
+            Self::Listing { why, .. } => why.retry_after(),
             _ => None,
         }
     }

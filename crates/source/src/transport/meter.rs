@@ -1,5 +1,6 @@
 //! Counters of the transport: what really went over the wire.
 
+use std::fmt::Display;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -17,6 +18,7 @@ pub struct WireMeter {
     reused_dead: AtomicU64,
     skipped_keys: AtomicU64,
     skip_said: Once,
+    unreadable_said: Once,
 }
 
 impl Default for WireMeter {
@@ -31,6 +33,7 @@ impl Default for WireMeter {
             reused_dead: AtomicU64::new(0),
             skipped_keys: AtomicU64::new(0),
             skip_said: Once::new(),
+            unreadable_said: Once::new(),
         }
     }
 }
@@ -71,7 +74,7 @@ impl WireMeter {
         self.reused_dead.load(Relaxed)
     }
 
-    /// Keys left out of listings because no path can hold them.
+    /// Keys left out of listings because no path can hold them, or (of a web server) nothing can be read there.
     pub fn skipped_keys(&self) -> u64 {
         self.skipped_keys.load(Relaxed)
     }
@@ -103,7 +106,25 @@ impl WireMeter {
 
     /// `name` is already fit to print.
     pub(super) fn skipped_key(&self, name: &str) {
+        self.skipped_keys_of_page(name, 1);
+    }
+
+    /// What a listing names, but cannot be read: `name` is fit to print.
+    pub(crate) fn unreadable_key(&self, name: &str, why: &dyn Display) {
         self.skipped_keys.fetch_add(1, Relaxed);
+        tracing::debug!(key = name, %why, "left out of the listing");
+        self.unreadable_said.call_once(|| {
+            tracing::warn!(
+                key = name,
+                %why,
+                "a name that cannot be read is left out of the listing; more of them are only counted"
+            );
+        });
+    }
+
+    /// So many keys of one page, of which `name` is the first.
+    pub(crate) fn skipped_keys_of_page(&self, name: &str, count: u64) {
+        self.skipped_keys.fetch_add(count, Relaxed);
         self.skip_said.call_once(|| {
             tracing::warn!(
                 key = name,

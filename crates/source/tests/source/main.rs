@@ -12,4 +12,5 @@ mod secrets;
 mod server;
 mod transport;
 mod web;
+mod webdir;
 mod world;

@@ -277,9 +277,9 @@ async fn names_below_a_directory_are_encoded_once() {
     let source = open(&opener(), &server.url("/a%20dir/"));
     assert!(source.is_prefix);
     for (name, line) in [
-        ("plain.bin", "GET /a%20dir/plain.bin HTTP/1.1"),
-        ("with space", "GET /a%20dir/with%20space HTTP/1.1"),
-        ("sub/what?#", "GET /a%20dir/sub/what%3F%23 HTTP/1.1"),
+        ("a dir/plain.bin", "GET /a%20dir/plain.bin HTTP/1.1"),
+        ("a dir/with space", "GET /a%20dir/with%20space HTTP/1.1"),
+        ("a dir/sub/what?#", "GET /a%20dir/sub/what%3F%23 HTTP/1.1"),
     ] {
         let path = object_store::path::Path::parse(name).unwrap();
         within(source.store.get(&path)).await.unwrap();
@@ -298,20 +298,19 @@ async fn names_below_a_directory_are_encoded_once() {
             .unwrap()
             .starts_with("GET /caf%C3%A9/a%20b HTTP/1.1")
     );
-    let other = object_store::path::Path::from("elsewhere");
-    assert_eq!(
-        kind(&within(file.store.get(&other)).await.unwrap_err()),
-        ErrorKind::NotFound
-    );
+    for source in [file, source] {
+        let other = object_store::path::Path::from("elsewhere");
+        assert_eq!(
+            kind(&within(source.store.get(&other)).await.unwrap_err()),
+            ErrorKind::NotFound
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_web_server_cannot_do_is_unsupported() {
-    use futures::TryStreamExt;
     let source = open(&opener(), "http://127.0.0.1:9/dir/");
-    let listed: Result<Vec<_>, _> = source.store.list(None).try_collect().await;
-    assert_eq!(kind(&listed.unwrap_err()), ErrorKind::Unsupported);
-    let path = object_store::path::Path::from("x");
+    let path = object_store::path::Path::from("dir/x");
     assert_eq!(
         kind(&source.store.put(&path, "x".into()).await.unwrap_err()),
         ErrorKind::Unsupported

@@ -26,6 +26,8 @@ impl BucketNamespace {
     pub(super) async fn look_key(&self, key: &Path, was: Option<Kind>) -> Result<Option<Node>, VfsError> {
         if self.is_local() {
             self.look_local(key, was).await
+        } else if self.is_web() {
+            self.look_web(key, was).await
         } else {
             self.look_remote(key, was).await
         }
@@ -65,7 +67,7 @@ impl BucketNamespace {
                 })
             }
             (Ok(file), Err(error)) => match error.kind() {
-                // A web server lists nothing, and there need be nothing below.
+                // A store that lists nothing: there need be nothing below.
                 ErrorKind::Unsupported => Ok(file.map(Node::File)),
                 ErrorKind::Denied if file.is_some() => {
                     self.say_denied();
@@ -90,6 +92,20 @@ impl BucketNamespace {
             Some(NoFile::Special) => Ok(None),
             None if Fault::of(&error).kind == ErrorKind::NotFound => Ok(None),
             None => Err(VfsError::store(printable(key.as_ref()), error)),
+        }
+    }
+
+    /// One request for a name that is as it was, without the page of a directory, which may be long.
+    async fn look_web(&self, key: &Path, was: Option<Kind>) -> Result<Option<Node>, VfsError> {
+        // Some servers answer a page for a directory's name without its slash: a listing knew better.
+        if was == Some(Kind::Dir) && matches!(self.has_marker(key).await, Ok(true)) {
+            return Ok(Some(Node::Dir));
+        }
+        match self.source.store.head(key).await {
+            Ok(meta) => Ok(Some(Node::File(file_of(&meta)))),
+            Err(error) if no_file(&error) == Some(NoFile::Directory) => Ok(Some(Node::Dir)),
+            Err(error) if Fault::of(&error).kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(VfsError::store(printable(key.as_ref()), error)),
         }
     }
 
