@@ -146,17 +146,22 @@ pub(crate) struct PutArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
 pub(crate) struct MountArgs {
-    /// A bucket, a prefix ending in /, a directory or an object
-    pub(crate) url: String,
+    /// A bucket, a prefix ending in /, a directory or an object; may be left out with --status
+    #[arg(required_unless_present = "status")]
+    pub(crate) url: Option<String>,
     /// The directory to mount on
     pub(crate) dir: PathBuf,
     /// Stay in the foreground; unmount on interrupt
     #[arg(long)]
     pub(crate) foreground: bool,
     /// Let other users look into it
-    #[arg(long)]
+    #[arg(long, requires = "url")]
     pub(crate) allow_other: bool,
+    /// Show what a mount does, once a second on a terminal, else once; mounts the URL first if that is not done yet
+    #[arg(long, conflicts_with = "foreground")]
+    pub(crate) status: bool,
     /// Tell who started this when it answers, and let go of the terminal
     #[arg(long, hide = true)]
     pub(crate) detached: bool,
@@ -209,12 +214,17 @@ pub(crate) enum BenchCommand {
     Read(BenchReadArgs),
     /// A disk past the page cache: in order, at random, whole files; beside fio, the page cache and a plain loop
     Direct(BenchDirectArgs),
+    /// Through a mount: handed to the kernel, served, cold, names; beside the file itself, a server that does nothing, and other mounts
+    Mount(BenchMountArgs),
     /// One measured run in a process of its own; orders come on standard input
     #[command(hide = true)]
     Worker,
     /// The lab server in a process of its own; orders come on standard input
     #[command(hide = true)]
     Serve,
+    /// A mount that does nothing in a process of its own; orders come on standard input
+    #[command(hide = true)]
+    Memory,
 }
 
 #[derive(Debug, Args)]
@@ -244,6 +254,28 @@ pub(crate) struct BenchReadArgs {
     #[arg(long, default_value_t = 10_000)]
     pub(crate) objects: usize,
     /// Run other tools that are installed (curl, s5cmd, rclone, aws) beside ours
+    #[arg(long)]
+    pub(crate) peers: bool,
+    /// Write a bar chart (SVG)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchMountArgs {
+    /// Which cases, or how their names begin: pass, direct, pages, kept, cold, ls; all if none is named
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) cases: Vec<String>,
+    /// Bytes of the file; the first byte is asked of one ten times as large
+    #[arg(long, default_value = "1GiB", value_name = "SIZE")]
+    pub(crate) size: ByteSize,
+    /// Names in the directory of the ls case
+    #[arg(long, default_value_t = 100_000)]
+    pub(crate) entries: usize,
+    /// Repetitions of each case; medians are shown
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// Run other mounts that are installed (s3fs, rclone) beside ours
     #[arg(long)]
     pub(crate) peers: bool,
     /// Write a bar chart (SVG)

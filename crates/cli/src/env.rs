@@ -16,6 +16,8 @@ pub(crate) struct Env {
     pub(crate) config_home: Option<PathBuf>,
     /// Where caches live: `XDG_CACHE_HOME`, or `~/.cache`.
     pub(crate) cache_home: Option<PathBuf>,
+    /// Where sockets of this login live: `XDG_RUNTIME_DIR`.
+    pub(crate) runtime_dir: Option<PathBuf>,
     /// The home directory.
     pub(crate) home: Option<PathBuf>,
 }
@@ -47,6 +49,8 @@ impl Env {
             } else if name == "XDG_CACHE_HOME" && value.starts_with('/') {
                 // The specification wants relative ones to be passed over.
                 env.cache_home = Some(value.into());
+            } else if name == "XDG_RUNTIME_DIR" && value.starts_with('/') {
+                env.runtime_dir = Some(value.into());
             } else if name == "HOME" && !value.is_empty() {
                 env.home = Some(value.into());
             }

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 
 use crate::abi;
+use crate::map::Piece;
 
 /// One queue of a session.
 #[derive(Debug)]
@@ -49,14 +50,32 @@ impl Device {
 
     /// Sends an answer: its header and its bytes in one message.
     pub(crate) fn send(&self, unique: u64, error: i32, body: &[&[u8]]) -> io::Result<()> {
-        let len = abi::OUT_HEADER + body.iter().map(|part| part.len()).sum::<usize>();
-        let mut header = [0; abi::OUT_HEADER];
-        header[..4].copy_from_slice(&(len as u32).to_ne_bytes());
-        header[4..8].copy_from_slice(&error.to_ne_bytes());
-        header[8..].copy_from_slice(&unique.to_ne_bytes());
+        let header = header(unique, error, body.iter().map(|part| part.len()).sum());
         let slices = std::iter::once(&header[..]).chain(body.iter().copied());
         let slices: Vec<io::IoSlice<'_>> = slices.map(io::IoSlice::new).collect();
         rustix::io::writev(&self.file, &slices)?;
+        Ok(())
+    }
+
+    /// Sends an answer whose bytes are a piece of a mapped file.
+    pub(crate) fn send_mapped(&self, unique: u64, piece: Piece) -> io::Result<()> {
+        let mut header = header(unique, 0, piece.len);
+        let parts = [
+            libc::iovec {
+                iov_base: header.as_mut_ptr().cast(),
+                iov_len: header.len(),
+            },
+            libc::iovec {
+                iov_base: piece.start.cast_mut(),
+                iov_len: piece.len,
+            },
+        ];
+        // SAFETY: the call reads two pieces of memory: one lives until it returns, the other is mapped as long as the piece's
+        // file is open, which it is while it is answered.
+        let sent = unsafe { libc::writev(self.file.as_raw_fd(), parts.as_ptr(), 2) };
+        if sent < 0 {
+            return Err(io::Error::last_os_error());
+        }
         Ok(())
     }
 
@@ -99,6 +118,22 @@ impl Device {
             let error = io::Error::last_os_error();
             tracing::debug!(%error, id, "a backing file could not be taken back");
         }
+    }
+}
+
+/// `struct fuse_out_header`, for an answer with so many bytes.
+fn header(unique: u64, error: i32, body: usize) -> [u8; abi::OUT_HEADER] {
+    let mut header = [0; abi::OUT_HEADER];
+    header[..4].copy_from_slice(&((abi::OUT_HEADER + body) as u32).to_ne_bytes());
+    header[4..8].copy_from_slice(&error.to_ne_bytes());
+    header[8..].copy_from_slice(&unique.to_ne_bytes());
+    header
+}
+
+impl From<OwnedFd> for Device {
+    /// One that somebody else opened and mounted.
+    fn from(device: OwnedFd) -> Self {
+        Self { file: device.into() }
     }
 }
 

@@ -6,6 +6,8 @@ mod attr;
 mod dir;
 mod file;
 mod name;
+mod open_files;
+mod read;
 mod xattr;
 
 use std::collections::HashMap;
@@ -15,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use forebay_reader::Reader;
 use forebay_source::Source;
-use forebay_types::Version;
+use forebay_types::{SystemClock, Version};
 use forebay_vfs::{DirSnapshot, Ino, Tree, VfsError};
 use rustix::io::Errno;
 use tokio::runtime::Handle as Runtime;
@@ -26,6 +28,7 @@ use crate::parked::Parked;
 use crate::passthrough::Passthrough;
 use crate::reply::Reply;
 use crate::request::{Op, Request};
+use crate::session::Serve;
 use crate::stats::Counters;
 
 use file::OpenFile;
@@ -34,10 +37,10 @@ use file::OpenFile;
 #[derive(Debug)]
 pub(crate) struct Fs {
     pub(crate) tree: Tree,
-    reader: Reader,
+    pub(crate) reader: Reader,
     /// Where the bytes come from, for what lies on this machine.
     source: Source,
-    options: MountOptions,
+    pub(crate) options: MountOptions,
     pub(crate) parked: Parked,
     pub(crate) passthrough: Passthrough,
     files: Handles<OpenFile>,
@@ -45,6 +48,8 @@ pub(crate) struct Fs {
     /// The version whose pages the kernel may have, by node.
     kept: Mutex<HashMap<Ino, Version>>,
     pub(crate) counters: Counters,
+    /// Since the mount began.
+    pub(crate) clock: SystemClock,
 }
 
 impl Fs {
@@ -67,48 +72,7 @@ impl Fs {
             dirs: Handles::default(),
             kept: Mutex::default(),
             counters: Counters::default(),
-        }
-    }
-
-    /// Answers a request, now or later. `scratch` is memory for bytes on their way.
-    pub(crate) fn serve(self: &Arc<Self>, request: Request<'_>, reply: Reply, scratch: &mut [u8]) {
-        let ino = Ino(request.node);
-        match request.op {
-            Op::Lookup { name } => self.lookup(ino, name, reply),
-            Op::Forget { references } => {
-                self.forget(ino, references);
-                reply.none();
-            }
-            Op::BatchForget { nodes } => {
-                for (node, references) in nodes {
-                    self.forget(Ino(node), references);
-                }
-                reply.none();
-            }
-            Op::GetAttr => self.get_attr(ino, reply),
-            Op::ReadLink => self.read_link(ino, reply),
-            Op::Open { flags } => self.open(ino, flags, reply),
-            Op::Read { handle, offset, size } => self.read(handle, offset, size, reply, scratch),
-            Op::Release { handle } => self.release(handle, reply),
-            Op::OpenDir => self.open_dir(ino, reply),
-            Op::ReadDir {
-                handle,
-                offset,
-                size,
-                plus,
-            } => self.read_dir(handle, offset, size, plus, reply),
-            Op::ReleaseDir { handle } => {
-                self.dirs.remove(handle);
-                reply.ok();
-            }
-            Op::StatFs => Self::stat_fs(reply),
-            Op::GetXattr { name, size } => self.get_xattr(ino, name, size, reply),
-            Op::ListXattr { size } => self.list_xattr(ino, size, reply),
-            Op::Interrupt { unique } => self.interrupt(unique, reply),
-            Op::Destroy => reply.ok(),
-            Op::Write => reply.error(Errno::ROFS),
-            // Said once, and never asked again.
-            Op::Init { .. } | Op::Unknown => reply.error(Errno::NOSYS),
+            clock: SystemClock::new(),
         }
     }
 
@@ -171,6 +135,49 @@ impl Fs {
                 tracing::debug!(%error, "refused");
                 self.refuse(reply, errno);
             }
+        }
+    }
+}
+
+impl Serve for Fs {
+    fn serve(self: &Arc<Self>, request: Request<'_>, reply: Reply, scratch: &mut [u8]) {
+        let ino = Ino(request.node);
+        match request.op {
+            Op::Lookup { name } => self.lookup(ino, name, reply),
+            Op::Forget { references } => {
+                self.forget(ino, references);
+                reply.none();
+            }
+            Op::BatchForget { nodes } => {
+                for (node, references) in nodes {
+                    self.forget(Ino(node), references);
+                }
+                reply.none();
+            }
+            Op::GetAttr => self.get_attr(ino, reply),
+            Op::ReadLink => self.read_link(ino, reply),
+            Op::Open { flags } => self.open(ino, flags, reply),
+            Op::Read { handle, offset, size } => self.read(handle, offset, size, reply, scratch),
+            Op::Release { handle } => self.release(handle, reply),
+            Op::OpenDir => self.open_dir(ino, reply),
+            Op::ReadDir {
+                handle,
+                offset,
+                size,
+                plus,
+            } => self.read_dir(handle, offset, size, plus, reply),
+            Op::ReleaseDir { handle } => {
+                self.dirs.remove(handle);
+                reply.ok();
+            }
+            Op::StatFs => Self::stat_fs(reply),
+            Op::GetXattr { name, size } => self.get_xattr(ino, name, size, reply),
+            Op::ListXattr { size } => self.list_xattr(ino, size, reply),
+            Op::Interrupt { unique } => self.interrupt(unique, reply),
+            Op::Destroy => reply.ok(),
+            Op::Write => reply.error(Errno::ROFS),
+            // Said once, and never asked again.
+            Op::Init { .. } | Op::Unknown => reply.error(Errno::NOSYS),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A mounted tree, as a program has it.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
@@ -15,7 +15,7 @@ use crate::device::Device;
 use crate::fs::Fs;
 use crate::mountpoint::Mountpoint;
 use crate::options::MountOptions;
-use crate::session;
+use crate::session::{self, Session};
 use crate::stats::MountStats;
 use crate::wire::Out;
 
@@ -47,7 +47,8 @@ pub enum MountError {
 /// A mounted tree. Dropping it unmounts.
 #[derive(Debug)]
 pub struct Mount {
-    fs: Arc<Fs>,
+    pub(crate) fs: Arc<Fs>,
+    pub(crate) dir: PathBuf,
     mountpoint: Mutex<Mountpoint>,
     threads: Mutex<Vec<JoinHandle<io::Result<()>>>>,
 }
@@ -66,29 +67,24 @@ impl Mount {
         options: MountOptions,
         runtime: &Runtime,
     ) -> Result<Self, MountError> {
-        let device = Device::open().map_err(|source| MountError::Device { source })?;
-        let device = Arc::new(device);
-        let mounted = Mountpoint::mount(path, &device, &options);
-        let mountpoint = mounted.map_err(|source| MountError::Mount {
-            path: forebay_types::printable(&path.to_string_lossy()).into_owned(),
-            source,
-        })?;
+        let session = Session::open(path, &options)?;
         let broken = |source| MountError::Session { source };
-        let agreed = session::greet(&device, &options).map_err(broken)?;
-        tracing::info!(
-            path = %mountpoint.path().display(),
-            kernel = format!("7.{}", agreed.minor),
-            passthrough = agreed.passthrough,
-            "mounted"
-        );
         let (threads, read_ahead) = (options.threads, options.max_readahead);
         let mut changes = tree.changes();
-        let fs = Fs::new(tree, reader, source, options, agreed.passthrough, runtime.clone());
-        let fs = Arc::new(fs);
-        let threads = session::start(&device, &fs, threads).map_err(broken)?;
-        if let Err(error) = mountpoint.read_ahead(read_ahead) {
-            tracing::debug!(%error, "the kernel keeps its own read-ahead");
-        }
+        let passthrough = session.agreed.passthrough;
+        let fs = Arc::new(Fs::new(
+            tree,
+            reader,
+            source,
+            options,
+            passthrough,
+            runtime.clone(),
+        ));
+        let threads = session::start(&session.device, &fs, threads).map_err(broken)?;
+        session.read_ahead(read_ahead);
+        let Session {
+            device, mountpoint, ..
+        } = session;
         // A thread of its own: the kernel may hold locks while it waits for an answer of ours.
         let telling = std::thread::Builder::new()
             .name("forebay-notify".to_owned())
@@ -100,6 +96,7 @@ impl Mount {
         telling.map_err(broken)?;
         Ok(Self {
             fs,
+            dir: mountpoint.path().to_owned(),
             mountpoint: Mutex::new(mountpoint),
             threads: Mutex::new(threads),
         })
@@ -109,6 +106,7 @@ impl Mount {
     pub fn stats(&self) -> MountStats {
         MountStats {
             handed_over: self.fs.passthrough.handed_over(),
+            handed_over_now: self.fs.passthrough.handed_over_now(),
             waiting: self.fs.parked.len() as u64,
             ..self.fs.counters.snapshot()
         }

@@ -1,11 +1,14 @@
 //! Where the file system is seen.
 
+mod helper;
+
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::device::Device;
@@ -18,13 +21,41 @@ pub(crate) struct Mountpoint {
     mounted: bool,
 }
 
+/// Why there is no mount.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// The device of FUSE cannot be opened.
+    Device(io::Error),
+    /// The directory cannot be mounted on.
+    Directory(io::Error),
+}
+
 impl Mountpoint {
-    /// Mounts the session of `device` on the directory `path`. Needs the right to mount.
-    pub(crate) fn mount(path: &Path, device: &Device, options: &MountOptions) -> io::Result<Self> {
-        let path = std::fs::canonicalize(path)?;
+    /// Mounts a new session on the directory `path`: by itself if this process may, else with the system's help.
+    pub(crate) fn mount(path: &Path, options: &MountOptions) -> Result<(Device, Self), Refused> {
+        let path = std::fs::canonicalize(path).map_err(Refused::Directory)?;
         if !path.is_dir() {
-            return Err(io::ErrorKind::NotADirectory.into());
+            return Err(Refused::Directory(io::ErrorKind::NotADirectory.into()));
         }
+        let device = match Self::by_itself(&path, options) {
+            Err(Refused::Device(error) | Refused::Directory(error))
+                if error.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Device::from(helper::mount(&path, options).map_err(Refused::Directory)?)
+            }
+            outcome => outcome?,
+        };
+        Ok((device, Self { path, mounted: true }))
+    }
+
+    fn by_itself(path: &Path, options: &MountOptions) -> Result<Device, Refused> {
+        let device = Device::open().map_err(Refused::Device)?;
+        Self::attach(path, &device, options).map_err(Refused::Directory)?;
+        Ok(device)
+    }
+
+    /// Mounts the session of `device`. Needs the right to mount.
+    fn attach(path: &Path, device: &Device, options: &MountOptions) -> io::Result<()> {
         let mut data = format!(
             "fd={},rootmode=40000,user_id={},group_id={},max_read={}",
             device.as_fd().as_raw_fd(),
@@ -48,7 +79,7 @@ impl Mountpoint {
             flags,
             data.as_c_str(),
         )?;
-        Ok(Self { path, mounted: true })
+        Ok(())
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -67,7 +98,7 @@ impl Mountpoint {
     /// Takes it away from everybody; who has files open there goes on reading them.
     pub(crate) fn unmount(&mut self) -> io::Result<()> {
         if std::mem::take(&mut self.mounted) {
-            rustix::mount::unmount(&self.path, UnmountFlags::DETACH)?;
+            unmount(&self.path, true)?;
         }
         Ok(())
     }
@@ -75,6 +106,25 @@ impl Mountpoint {
     /// Somebody else did.
     pub(crate) fn is_gone(&mut self) {
         self.mounted = false;
+    }
+}
+
+/// Takes away what is mounted on `path`. `lazily`: from everybody at once, and who has files open there goes on reading
+/// them; else only if nobody uses it.
+///
+/// # Errors
+/// What the system says: EINVAL if nothing is mounted there, EBUSY if it is in use.
+pub fn unmount(path: &Path, lazily: bool) -> io::Result<()> {
+    let flags = if lazily {
+        UnmountFlags::DETACH
+    } else {
+        UnmountFlags::empty()
+    };
+    match rustix::mount::unmount(path, flags) {
+        Ok(()) => Ok(()),
+        // Whoever has not got the right was helped to mount, too.
+        Err(Errno::PERM) => helper::unmount(path, lazily),
+        Err(errno) => Err(errno.into()),
     }
 }
 

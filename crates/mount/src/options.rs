@@ -2,6 +2,18 @@
 
 use std::time::Duration;
 
+/// How a file is read that is not handed to the kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IoMode {
+    /// The kernel reads ahead into its page cache: small reads and later ones cost little, and the first of each page a
+    /// copy and its bookkeeping.
+    #[default]
+    Pages,
+    /// Each read of a program is a request, of its size: a third of the CPU time for large ones, a round trip for each
+    /// small one. What is read is not kept by the kernel a second time.
+    Direct,
+}
+
 /// Settings of a mount.
 #[derive(Clone, Debug)]
 pub struct MountOptions {
@@ -22,6 +34,8 @@ pub struct MountOptions {
     /// Bytes that the kernel reads ahead of a program by itself; more than it offers (128 KiB) as root only, by the
     /// mount's `read_ahead_kb`.
     pub max_readahead: u32,
+    /// How files are read that are not handed to the kernel.
+    pub io: IoMode,
     /// Whether files that lie whole on a local disk are handed to the kernel, which then reads them without us.
     pub passthrough: bool,
 }
@@ -39,6 +53,7 @@ impl Default for MountOptions {
             read_timeout: Duration::from_secs(30),
             max_background: 64,
             max_readahead: 1 << 20,
+            io: IoMode::default(),
             passthrough: true,
         }
     }

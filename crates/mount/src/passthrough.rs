@@ -7,18 +7,20 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay_cache::HandedOut;
-use forebay_types::Version;
 use forebay_vfs::Ino;
 
 use crate::device::Device;
+use crate::options::IoMode;
 
-/// How a node is read as long as somebody has it open: the kernel refuses to mix (EIO).
-#[derive(Debug)]
-enum Mode {
-    /// By the kernel, from this file, which has this version.
-    Backed(Arc<Backing>, Version),
-    /// By us, through the kernel's page cache.
-    Served,
+/// How a node is read as long as somebody has it open. The kernel refuses to mix (EIO); also one that is read request by
+/// request stays so: it may have been mapped, or will be, and the kernel allows no mapping beside a file of its own
+/// (ENODEV), nor such a file beside a mapping (EIO).
+#[derive(Clone, Debug)]
+pub(crate) enum Opened {
+    /// By the kernel, from this file.
+    Backed(Arc<Backing>),
+    /// By us.
+    Served(IoMode),
 }
 
 /// Something that the kernel can read without us.
@@ -44,7 +46,7 @@ impl AsFd for Whole {
 pub(crate) struct Backing {
     device: Arc<Device>,
     pub(crate) id: u32,
-    _whole: Whole,
+    _whole: Option<Whole>,
 }
 
 impl Drop for Backing {
@@ -53,17 +55,12 @@ impl Drop for Backing {
     }
 }
 
-/// A program has another version of the file open, and the kernel reads that by itself: it cannot read two files for one
-/// node, nor would its pages be told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Overtaken;
-
 /// Which files are handed over.
 #[derive(Debug)]
 pub(crate) struct Passthrough {
     /// Not any more once it was refused: it needs a right that a process has or has not.
     possible: AtomicBool,
-    modes: Mutex<HashMap<Ino, (Mode, u64)>>,
+    modes: Mutex<HashMap<Ino, (Opened, u64)>>,
     handed_over: AtomicU64,
 }
 
@@ -76,67 +73,65 @@ impl Passthrough {
         }
     }
 
-    /// Whether it is worth looking for a file to hand over.
-    pub(crate) fn is_possible(&self) -> bool {
-        self.possible.load(Relaxed)
-    }
-
     /// Files handed over so far.
     pub(crate) fn handed_over(&self) -> u64 {
         self.handed_over.load(Relaxed)
     }
 
-    /// Counts one more open of `ino` in this version. If the kernel is to read it, from the file that it has for it already
-    /// or else from `whole`, the answer is that file.
-    ///
-    /// # Errors
-    /// [`Overtaken`] if the kernel has a file of another version for it; nothing is counted then.
+    /// Files that the kernel reads by itself now.
+    pub(crate) fn handed_over_now(&self) -> u64 {
+        let modes = self.lock();
+        let backed = |(opened, _): &&(Opened, u64)| matches!(opened, Opened::Backed(_));
+        modes.values().filter(backed).count() as u64
+    }
+
+    /// Counts one more open of `ino`, and tells how it is to be read: by the kernel, from the file that it
+    /// has for the node already or else from `whole`, or by us, as it is served already or else as is `liked`. A file that
+    /// the kernel was not given stays in `whole`.
     pub(crate) fn open(
         &self,
         ino: Ino,
-        version: &Version,
         device: &Arc<Device>,
-        whole: Option<Whole>,
-    ) -> Result<Option<Arc<Backing>>, Overtaken> {
+        whole: &mut Option<Whole>,
+        liked: IoMode,
+    ) -> Opened {
         let mut modes = self.lock();
-        if let Some((mode, opens)) = modes.get_mut(&ino) {
-            let backing = match mode {
-                Mode::Backed(_, other) if other != version => return Err(Overtaken),
-                Mode::Backed(backing, _) => Some(backing.clone()),
-                Mode::Served => None,
-            };
+        if let Some((opened, opens)) = modes.get_mut(&ino) {
             *opens += 1;
-            return Ok(backing);
+            return opened.clone();
         }
-        let backing =
-            whole
-                .filter(|_| self.is_possible())
-                .and_then(|whole| match device.back(whole.as_fd()) {
-                    Ok(id) => {
-                        self.handed_over.fetch_add(1, Relaxed);
-                        let device = device.clone();
-                        Some(Arc::new(Backing {
-                            device,
-                            id,
-                            _whole: whole,
-                        }))
-                    }
-                    Err(error) => {
-                        if self.possible.swap(false, Relaxed) {
-                            tracing::warn!(
-                                %error,
-                                "files cannot be handed to the kernel here: all reads go through this process"
-                            );
-                        }
-                        None
-                    }
-                });
-        let mode = match &backing {
-            Some(backing) => Mode::Backed(backing.clone(), version.clone()),
-            None => Mode::Served,
+        let opened = match self.back(device, whole) {
+            Some(backing) => Opened::Backed(backing),
+            None => Opened::Served(liked),
         };
-        modes.insert(ino, (mode, 1));
-        Ok(backing)
+        modes.insert(ino, (opened.clone(), 1));
+        opened
+    }
+
+    /// Hands a file to the kernel, if there is one and that is possible here.
+    fn back(&self, device: &Arc<Device>, whole: &mut Option<Whole>) -> Option<Arc<Backing>> {
+        if !self.possible.load(Relaxed) {
+            return None;
+        }
+        match device.back(whole.as_ref()?.as_fd()) {
+            Ok(id) => {
+                self.handed_over.fetch_add(1, Relaxed);
+                Some(Arc::new(Backing {
+                    device: device.clone(),
+                    id,
+                    _whole: whole.take(),
+                }))
+            }
+            Err(error) => {
+                if self.possible.swap(false, Relaxed) {
+                    tracing::warn!(
+                        %error,
+                        "files cannot be handed to the kernel here: all reads go through this process"
+                    );
+                }
+                None
+            }
+        }
     }
 
     /// One open less.
@@ -150,7 +145,7 @@ impl Passthrough {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Ino, (Mode, u64)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Ino, (Opened, u64)>> {
         self.modes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

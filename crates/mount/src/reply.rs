@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use crate::device::Device;
+use crate::map::Piece;
 use crate::wire::Out;
 
 /// Leave to answer one request, once, from any thread. Dropped unused it answers EIO: a request without an answer would
@@ -39,6 +40,21 @@ impl Reply {
     /// Answers with bytes. Whether the kernel took them; it does not if the request is not wanted any more.
     pub(crate) fn bytes(self, body: &[&[u8]]) -> bool {
         self.send(0, body)
+    }
+
+    /// Answers with bytes in the chunks in which they came.
+    pub(crate) fn chunks(self, chunks: &[bytes::Bytes]) -> bool {
+        if chunks.len() > MOST_PARTS {
+            return self.send(0, &[&chunks.concat()]);
+        }
+        let parts: Vec<&[u8]> = chunks.iter().map(AsRef::as_ref).collect();
+        self.send(0, &parts)
+    }
+
+    /// Answers with a piece of a mapped file.
+    pub(crate) fn mapped(mut self, piece: Piece) -> bool {
+        self.sent = true;
+        sent(&self.device.send_mapped(self.unique, piece), self.unique)
     }
 
     /// Answers with what was put together.
@@ -82,6 +98,9 @@ fn sent(outcome: &io::Result<()>, unique: u64) -> bool {
     }
     outcome.is_ok()
 }
+
+/// Parts of one answer: the kernel takes 1024 with the header (UIO_MAXIOV).
+const MOST_PARTS: usize = 1000;
 
 /// What the kernel is told of a node's attributes; `struct fuse_attr`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

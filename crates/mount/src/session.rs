@@ -4,6 +4,7 @@
 //! server cannot be killed, and takes 16 MiB for each thread (docs/decisions/0009-fuse-session.md).
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -11,8 +12,8 @@ use rustix::io::Errno;
 
 use crate::abi::{self, init};
 use crate::device::Device;
-use crate::fs::Fs;
-use crate::mountpoint::MAX_READ;
+use crate::mount::MountError;
+use crate::mountpoint::{MAX_READ, Mountpoint, Refused};
 use crate::options::MountOptions;
 use crate::reply::Reply;
 use crate::request::{Op, Request};
@@ -20,6 +21,12 @@ use crate::wire::Out;
 
 /// Bytes of a request: names of 255 bytes, and no writes. The kernel insists on 8 KiB.
 const REQUEST: usize = 64 << 10;
+
+/// Who answers.
+pub(crate) trait Serve: Send + Sync + 'static {
+    /// Answers a request, now or later. `scratch` is memory for bytes on their way.
+    fn serve(self: &Arc<Self>, request: Request<'_>, reply: Reply, scratch: &mut [u8]);
+}
 
 /// What kernel and daemon agreed on.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +37,50 @@ pub(crate) struct Agreed {
     pub(crate) passthrough: bool,
 }
 
+/// A mounted device that the kernel has been greeted on.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) device: Arc<Device>,
+    pub(crate) mountpoint: Mountpoint,
+    pub(crate) agreed: Agreed,
+}
+
+impl Session {
+    /// Mounts a session on the directory `path` and agrees with the kernel on how to speak.
+    pub(crate) fn open(path: &Path, options: &MountOptions) -> Result<Self, MountError> {
+        let mounted = Mountpoint::mount(path, options);
+        let (device, mountpoint) = mounted.map_err(|refused| match refused {
+            Refused::Device(source) => MountError::Device { source },
+            Refused::Directory(source) => MountError::Mount {
+                path: forebay_types::printable(&path.to_string_lossy()).into_owned(),
+                source,
+            },
+        })?;
+        let device = Arc::new(device);
+        let agreed = greet(&device, options).map_err(|source| MountError::Session { source })?;
+        tracing::info!(
+            path = %mountpoint.path().display(),
+            kernel = format!("7.{}", agreed.minor),
+            passthrough = agreed.passthrough,
+            "mounted"
+        );
+        Ok(Self {
+            device,
+            mountpoint,
+            agreed,
+        })
+    }
+
+    /// Lets the kernel read ahead of programs in requests of up to so many bytes. The session must be answering.
+    pub(crate) fn read_ahead(&self, bytes: u32) {
+        if let Err(error) = self.mountpoint.read_ahead(bytes) {
+            tracing::debug!(%error, "the kernel keeps its own read-ahead");
+        }
+    }
+}
+
 /// The first request, which the kernel sends before anything else.
-pub(crate) fn greet(device: &Arc<Device>, options: &MountOptions) -> io::Result<Agreed> {
+fn greet(device: &Arc<Device>, options: &MountOptions) -> io::Result<Agreed> {
     let mut buffer = vec![0; REQUEST];
     loop {
         let Some(len) = device.receive(&mut buffer)? else {
@@ -62,14 +111,18 @@ pub(crate) fn greet(device: &Arc<Device>, options: &MountOptions) -> io::Result<
                 "the kernel's FUSE {major}.{minor} is too old"
             )));
         }
+        // Names always come with their attributes, which are known: left to itself the kernel asks for them with the first
+        // few names only, and for each of the others alone, when `ls -l` has read them all.
         let wanted = init::ASYNC_READ
+            // Without it the kernel mistakes where a ring's read at the end of a file goes on (FOPEN_DIRECT_IO).
+            | init::ASYNC_DIO
             | init::DO_READDIRPLUS
-            | init::READDIRPLUS_AUTO
             | init::PARALLEL_DIROPS
             | init::ABORT_ERROR
             | init::MAX_PAGES
             | init::CACHE_SYMLINKS
             | init::EXPLICIT_INVAL_DATA
+            | init::DIRECT_IO_ALLOW_MMAP
             | init::INIT_EXT
             | if options.passthrough { init::PASSTHROUGH } else { 0 };
         let agreed = wanted & flags;
@@ -99,14 +152,21 @@ pub(crate) fn greet(device: &Arc<Device>, options: &MountOptions) -> io::Result<
 /// Starts the threads. They end when the file system is unmounted.
 pub(crate) fn start(
     device: &Arc<Device>,
-    fs: &Arc<Fs>,
+    fs: &Arc<impl Serve>,
     threads: usize,
 ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
     (0..threads.max(1))
         .map(|number| {
             let queue = match number {
                 0 => device.clone(),
-                _ => Arc::new(device.another()?),
+                _ => match device.another() {
+                    Ok(queue) => Arc::new(queue),
+                    // Without root the device may not be ours to open: one queue for all.
+                    Err(error) => {
+                        tracing::debug!(%error, "the threads share a queue");
+                        device.clone()
+                    }
+                },
             };
             let fs = fs.clone();
             std::thread::Builder::new()
@@ -116,7 +176,7 @@ pub(crate) fn start(
         .collect()
 }
 
-fn serve(device: &Arc<Device>, fs: &Arc<Fs>) -> io::Result<()> {
+fn serve(device: &Arc<Device>, fs: &Arc<impl Serve>) -> io::Result<()> {
     let mut buffer = vec![0; REQUEST];
     // Bytes on their way to the kernel; touched once and used for every read of this thread.
     let mut scratch = vec![0; MAX_READ as usize];

@@ -84,7 +84,8 @@ impl ReadAheadConfig {
 
     /// How long the requests are for `bytes` that a starving reader waits for: many at once, each worth its round trip.
     pub(crate) fn piece(&self, bytes: u64) -> u64 {
-        (bytes / AT_ONCE).next_multiple_of(BLOCK).max(FIRST_WINDOW)
+        let share = (bytes / AT_ONCE).next_multiple_of(BLOCK);
+        share.min(self.unit).max(FIRST_WINDOW)
     }
 
     /// Where a window of this size may end: on multiples of what is returned. At most half the window, so that more
@@ -166,7 +167,7 @@ mod tests {
     #[test]
     fn growth_is_cut_into_eight_requests_worth_their_round_trip() {
         let config = config(32, 4.0, 512);
-        for (bytes, piece) in [(1, 1), (8, 1), (24, 3), (128, 16)] {
+        for (bytes, piece) in [(1, 1), (8, 1), (24, 3), (128, 8)] {
             assert_eq!(config.piece(bytes * MIB), piece * MIB, "{bytes}");
         }
         assert_eq!(config.piece(8 * MIB + 8) % BLOCK, 0);

@@ -21,6 +21,9 @@ const COLD: u32 = 4;
 /// After so many reads a run may be found to be in order although none of them went on exactly, and with this much
 /// doubt: each of them raised it.
 const SHUFFLED: (u32, u32) = (8, 8);
+/// If they are the object's beginning without a hole, so many will do: the kernel reads ahead in two requests at a time, and
+/// two threads answer them in either order.
+const BEGINNING: u32 = 3;
 /// Doubt beyond this says nothing more.
 const MAX_DOUBT: u32 = 64;
 
@@ -80,6 +83,8 @@ pub(crate) struct Looks {
     pub(crate) from_start: bool,
     /// It went up at least as far as down from its first read.
     pub(crate) rises: bool,
+    /// It left out nothing.
+    pub(crate) whole: bool,
     /// It left out at most half, at most a quarter, of what it passed.
     pub(crate) half: bool,
     pub(crate) dense: bool,
@@ -144,7 +149,7 @@ impl Evidence {
     /// Which way the run goes, if its reads say so.
     ///
     /// In an unsuspicious handle the second read in order is enough, the third for a backward run; so are eight reads
-    /// out of order that left out less than a quarter. Otherwise chance must be ruled out.
+    /// out of order that left out less than a quarter, and three that are the object's beginning. Otherwise chance must be ruled out.
     pub(crate) fn order(&self, looks: Looks) -> Option<Heading> {
         let Looks { doubt, .. } = looks;
         let (heading, goes_on) = match (self.up, self.down) {
@@ -157,8 +162,13 @@ impl Evidence {
             || self.bits >= LIKELY
             || self.bits >= FEW_PLACES && looks.alone && doubt.0 <= COLD / 2;
         let plain = goes_on && self.straight && likely && doubt.is_none();
+        let enough = if looks.from_start && looks.whole {
+            BEGINNING
+        } else {
+            SHUFFLED.0
+        };
         let shuffled = forward
-            && self.reads >= SHUFFLED.0
+            && self.reads >= enough
             && doubt.0 <= SHUFFLED.1
             && !self.repeated
             && looks.rises
@@ -183,6 +193,7 @@ mod tests {
         alone: true,
         from_start: false,
         rises: true,
+        whole: false,
         half: true,
         dense: true,
     };
@@ -211,6 +222,11 @@ mod tests {
             from_start: true,
             ..among_four
         };
+        let beginning = Looks {
+            from_start: true,
+            whole: true,
+            ..COOL
+        };
         let overlap = Sign::Up { exact: false };
         for (signs, bits, looks, expected) in [
             (vec![], 10, COOL, None),
@@ -238,6 +254,9 @@ mod tests {
             (vec![overlap; 3], 10, COOL, FORWARD),
             (vec![Sign::Near; 6], 10, COOL, None),
             (vec![Sign::Near; 7], 10, COOL, FORWARD),
+            (vec![Sign::Near; 2], 10, beginning, FORWARD),
+            (vec![Sign::Near; 1], 10, beginning, None),
+            (vec![Sign::Near; 2], 10, WARM, None),
             (vec![Sign::Near; 7], 10, gappy, None),
             (vec![Sign::Near; 7], 10, WARM, None),
             (

@@ -189,6 +189,7 @@ impl Run {
             alone,
             from_start: span.start() == 0,
             rises: span.end() - self.origin.end() >= self.origin.start() - span.start(),
+            whole: self.cover.misses_at_most(u64::MAX),
             half: self.cover.misses_at_most(2),
             dense: self.cover.misses_at_most(4),
         })

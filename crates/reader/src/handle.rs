@@ -90,6 +90,11 @@ impl Handle {
         self.inner.blocks.object.cached.as_ref()?.hand_out()
     }
 
+    /// Counts a read of `range` that was answered from the file of [`Self::hand_out`].
+    pub fn count_handed_out(&self, range: ByteRange) {
+        self.inner.count(range, Found::Disk);
+    }
+
     /// Says that `range` will be read in order from its start: read-ahead need not find out.
     pub fn will_read(&self, range: ByteRange) {
         self.inner.ahead().declare(range.clamp_to(self.size()));
@@ -130,12 +135,11 @@ impl Handle {
         if range.is_empty() {
             return Ok(Bytes::new());
         }
-        let blocks = &self.inner.blocks;
-        let mut staged = blocks.object.staging.take(range.start(), range.end());
-        if staged.len() == 1 && staged[0].len() as u64 == range.len() {
+        if let Some(mut chunks) = self.staged(range).filter(|chunks| chunks.len() == 1) {
             self.inner.served(range, Found::Memory);
-            return Ok(staged.swap_remove(0));
+            return Ok(chunks.swap_remove(0));
         }
+        let blocks = &self.inner.blocks;
         if range.len() <= BUFFER as u64 {
             let mut buffer = blocks.shared.buffers.take(range.len() as usize);
             if let Here::All(found) = blocks.copy_here(range.start(), buffer.as_mut()) {
@@ -157,6 +161,50 @@ impl Handle {
             }
         }
         Ok(whole.freeze())
+    }
+
+    /// As [`Self::read_at`], but as the chunks that came, without a copy.
+    ///
+    /// # Errors
+    /// As [`Self::read_at`].
+    ///
+    /// # Cancel safety
+    /// As [`Self::read_at`].
+    pub async fn read_chunks_at(&self, offset: u64, len: usize) -> Result<Vec<Bytes>, ReadError> {
+        let range = ByteRange::at(offset, len as u64).clamp_to(self.size());
+        if let Some(chunks) = self.try_chunks_at(offset, len) {
+            return Ok(chunks);
+        }
+        let (mut chunks, mut pieces) = (Vec::new(), self.pieces(range));
+        while let Some(piece) = pieces.next().await? {
+            chunks.extend(piece);
+        }
+        Ok(chunks)
+    }
+
+    /// The bytes from `offset` on, if all of them (as far as the object goes) are on their way and here by now, without a
+    /// copy. Blocks nowhere, needs no runtime.
+    pub fn try_chunks_at(&self, offset: u64, len: usize) -> Option<Vec<Bytes>> {
+        let range = ByteRange::at(offset, len as u64).clamp_to(self.size());
+        let chunks = self.staged(range)?;
+        if !chunks.is_empty() {
+            self.inner.served(range, Found::Memory);
+        }
+        Some(chunks)
+    }
+
+    /// The bytes of `range` if all of them are in memory.
+    fn staged(&self, range: ByteRange) -> Option<Vec<Bytes>> {
+        let (mut at, mut chunks) = (range.start(), Vec::new());
+        while at < range.end() {
+            let more = self.inner.blocks.object.staging.take(at, range.end());
+            if more.is_empty() {
+                return None;
+            }
+            at += more.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+            chunks.extend(more);
+        }
+        Some(chunks)
     }
 
     /// As [`Self::read_at`], into `buf`; gives back the number of bytes, fewer than its length only at the end of the

@@ -40,6 +40,8 @@ struct State {
     held: bool,
     /// The kernel was given the attributes since the last notice.
     told: bool,
+    /// How often it is open: as long as it is, it stays the version that it is.
+    opens: u64,
 }
 
 #[derive(Debug)]
@@ -66,8 +68,8 @@ pub(crate) enum Update {
     Content(bool),
     /// The answer is older than what is known.
     Older,
-    /// It is something else: nothing was updated.
-    OtherKind,
+    /// It is something else, or has other bytes while it is open: nothing was updated.
+    Other,
 }
 
 impl Inode {
@@ -101,6 +103,7 @@ impl Inode {
             gone: false,
             held: false,
             told: false,
+            opens: 0,
         };
         Self {
             ino,
@@ -214,7 +217,13 @@ impl Inode {
             return Update::Older;
         }
         if state.what.kind() != node.kind() {
-            return Update::OtherKind;
+            return Update::Other;
+        }
+        if let Node::File(meta) = node
+            && state.opens > 0
+            && difference::between(&state.file_meta(), meta) == Difference::Content
+        {
+            return Update::Other;
         }
         (state.asked, state.until) = (asked, until);
         match node {
@@ -287,6 +296,20 @@ impl Inode {
         }
         // Only the first to see it speaks of it.
         Some(!std::mem::replace(&mut state.gone, true) && state.held)
+    }
+
+    /// Somebody opened `version` of the file. Whether it is that still.
+    pub(crate) fn opened(&self, version: &Version) -> bool {
+        let mut state = self.state();
+        let is_that = !state.gone && state.file_meta().version == *version;
+        state.opens += u64::from(is_that);
+        is_that
+    }
+
+    /// One open less.
+    pub(crate) fn closed(&self) {
+        let mut state = self.state();
+        state.opens = state.opens.saturating_sub(1);
     }
 
     /// The kernel has references from now on, or none any more.

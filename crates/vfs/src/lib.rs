@@ -18,7 +18,8 @@
 //! seen and the file is not; that is counted and said once too. What [`BucketNamespace`] makes of keys it says itself.
 //!
 //! **Numbers.** A number stands for one name in one directory and one kind of thing, for as long as the kernel holds it
-//! or a listing has it; it stays when the content changes. A name that vanishes and comes back, or becomes something of
+//! or a listing has it; it stays when the content changes, unless the file is open: then it stands for
+//! the version that was opened, and the newer one gets another number. A name that vanishes and comes back, or becomes something of
 //! another kind, gets a new number. A number is never used again, so generations need not be told apart. One whose name
 //! is gone answers [`VfsError::Stale`] to everything.
 //!

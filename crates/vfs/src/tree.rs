@@ -28,9 +28,7 @@ use std::time::Duration;
 
 use forebay_types::Clock;
 
-use self::dir::Stray;
 use self::flight::Flights;
-use self::look::entry_notice;
 use self::notice::Notices;
 use self::table::Table;
 use crate::entry::Node;
@@ -130,38 +128,15 @@ impl Tree {
         }
     }
 
-    /// The name of a file is to get another number: what the kernel does with this one forbids that it becomes the newer
-    /// version. This one answers [`VfsError::Stale`] from now on, and the kernel is told to look the name up again.
-    /// Anything but a file is left alone.
-    pub fn renew(&self, ino: Ino) {
-        let shared = &self.shared;
-        let mut table = shared.table();
-        let Ok(inode) = table.node(ino).cloned() else {
-            return;
-        };
-        if inode.kind() != Kind::File {
-            return;
-        }
-        let told = inode.vanish(shared.ask());
-        table.with(&inode.dir, |dir| {
-            if dir.lists(&inode) {
-                dir.doubt_listing();
-            }
-            if let Some(Stray::Found(stray)) = dir.stray(&inode.name)
-                && Arc::ptr_eq(stray, &inode)
-            {
-                dir.drop_stray(&inode.name);
-            }
-        });
-        drop(table);
-        if told == Some(true) {
-            shared.notices.send(vec![entry_notice(&inode.dir, &inode.name)]);
-        }
-    }
-
     /// The kernel gave back `references` of a node: as many as it was told, by a lookup or by [`Self::refer`].
     pub fn forget(&self, ino: Ino, references: u64) {
         self.shared.table().forget(ino, references);
+    }
+
+    /// Under which name the kernel found a node that it holds, from the root on and as it is, not made safe to print;
+    /// empty for the root. Also of one whose name is gone.
+    pub fn path(&self, ino: Ino) -> Option<String> {
+        self.shared.table().path(ino)
     }
 
     /// Figures since the start.

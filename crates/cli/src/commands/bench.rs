@@ -3,12 +3,13 @@
 //! Each run is a process of its own (`worker`), so that CPU time and peak memory are its own, and so is the lab
 //! server ([`serve`]). Ours and the baseline take turns, A B A B; medians are shown, the first pair is thrown away.
 //! `cases` says what is measured and what docs/benchmarks.md promises, `engine` and `cached` do it, `report` says what
-//! comes out. Caches of runs are temporary directories beside the user's. Disks are measured by `direct`.
+//! comes out. Caches of runs are temporary directories beside the user's. Disks are measured by `direct`, mounts by `mount`.
 
 mod cached;
 mod cases;
 mod direct;
 mod engine;
+mod mount;
 mod peers;
 mod plot;
 mod prepare;
@@ -19,6 +20,7 @@ mod work;
 mod worker;
 
 pub(crate) use direct::run as direct;
+pub(crate) use mount::run as mount;
 pub(crate) use sample::cpu_time;
 pub(crate) use work::lab_options;
 
@@ -35,13 +37,22 @@ use crate::session::Session;
 use cases::{Baseline, CacheBefore, Case, Subject};
 use report::{Report, Row};
 use sample::{Place, Sample, Spec, Who};
-use server::LabProcess;
+use server::{LabProcess, LabSpec};
 use worker::Orders;
 
 /// `forebay bench read`.
 pub(crate) fn read(session: &Session, args: &BenchReadArgs) -> Result<()> {
     let cases = Case::chosen(&args.cases, subject(args)?)?;
-    let lab = args.lab.then(|| LabProcess::start(args)).transpose()?;
+    let start = || {
+        LabProcess::start(&LabSpec {
+            standard: args.profile == LabProfile::Standard,
+            // The memory case reads ten times the size.
+            big: args.size.bytes() * 10,
+            exact: args.size.bytes(),
+            small: args.objects,
+        })
+    };
+    let lab = args.lab.then(start).transpose()?;
     let profile = match (&lab, args.profile) {
         (None, _) => "as it is".to_owned(),
         (Some(_), LabProfile::Standard) => "standard: 30 ms, 90 MB/s per connection, random bytes".to_owned(),
@@ -88,6 +99,11 @@ fn subject(args: &BenchReadArgs) -> Result<Subject> {
 /// One run, in this process.
 pub(crate) fn worker(session: &Session) -> Result<()> {
     worker::run(session)
+}
+
+/// The mount that does nothing, in this process, until standard input ends.
+pub(crate) fn memory() -> Result<()> {
+    mount::memory()
 }
 
 /// The lab server, in this process, until standard input ends.

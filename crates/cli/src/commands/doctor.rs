@@ -80,6 +80,7 @@ fn of_the_machine(reader: &direct::Reader<'_>) -> Vec<Finding> {
     vec![
         probe::kernel(),
         probe::fuse(),
+        probe::fuse_helper(),
         probe::passthrough(),
         direct::io_uring(),
         reader.engine(),

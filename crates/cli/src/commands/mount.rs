@@ -1,7 +1,15 @@
 //! `forebay mount` and `forebay unmount`.
 //!
 //! Without `--foreground` this program starts itself again, with no runtime begun yet, waits until the other one says that
-//! the mount answers, and ends; the other one lets go of the terminal and stays.
+//! the mount answers, and ends; the other one lets go of the terminal and stays. What it does from then on it tells at its
+//! [`socket`]; `--status` asks there ([`status`]) and shows the answer ([`view`]).
+
+mod mounted;
+mod screen;
+mod snapshot;
+mod socket;
+mod status;
+mod view;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -11,15 +19,16 @@ use std::sync::Arc;
 
 use forebay_mount::{Mount, MountError};
 use forebay_source::Location;
-use forebay_types::{ErrorKind, SystemClock};
+use forebay_types::{ErrorKind, SystemClock, printable};
 use forebay_vfs::{BucketNamespace, Tree, TreeOptions, VfsError};
-use rustix::mount::UnmountFlags;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::args::{MountArgs, UnmountArgs};
+use crate::env::Env;
 use crate::exit::{CliError, Result};
 use crate::session::{Session, interrupted};
+use socket::Socket;
 
 /// What the other process says when the mount answers.
 const READY: &str = "ready";
@@ -33,10 +42,31 @@ struct Mounted<'a> {
     pid: u32,
 }
 
-pub(crate) fn mount(session: &Session, args: &MountArgs) -> Result<()> {
+pub(crate) fn mount(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
     if args.foreground || args.detached {
-        return session.block_on_uncaught(serve(session, args));
+        return session.block_on_uncaught(serve(session, env, args));
     }
+    if args.status {
+        return status::run(session, env, args);
+    }
+    let pid = start()?;
+    let answer = Mounted {
+        url: url(args)?.parse::<Location>()?.to_string(),
+        dir: &args.dir,
+        pid,
+    };
+    let text = || format!("{} is mounted on {}", answer.url, args.dir.display());
+    session.output.answer(&answer, text)
+}
+
+/// What is to be mounted.
+fn url(args: &MountArgs) -> Result<&str> {
+    let missing = || CliError::usage("what is to be mounted is not said");
+    args.url.as_deref().ok_or_else(missing)
+}
+
+/// Starts the process that serves the mount, and waits until it answers; its number.
+fn start() -> Result<u32> {
     let failed = |e: std::io::Error| CliError::new(e.kind().into(), format!("cannot start the daemon: {e}"));
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(program);
@@ -53,21 +83,15 @@ pub(crate) fn mount(session: &Session, args: &MountArgs) -> Result<()> {
         BufReader::new(stdout).read_line(&mut said).map_err(failed)?;
     }
     if said.trim_end() == READY {
-        let answer = Mounted {
-            url: args.url.parse::<Location>()?.to_string(),
-            dir: &args.dir,
-            pid: daemon.id(),
-        };
-        let text = || format!("{} is mounted on {}", answer.url, args.dir.display());
-        return session.output.answer(&answer, text);
+        return Ok(daemon.id());
     }
     // It has said why.
     let status = daemon.wait().map_err(failed)?;
     Err(CliError::already_said(status.code()))
 }
 
-async fn serve(session: &Session, args: &MountArgs) -> Result<()> {
-    let (location, source) = session.open(&args.url)?;
+async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
+    let (location, source) = session.open(url(args)?)?;
     // A prefix of a bucket that has no key yet is empty; a directory that is not there is a mistake.
     if let Location::File(path) | Location::Direct(path) = &location
         && !path.exists()
@@ -81,14 +105,32 @@ async fn serve(session: &Session, args: &MountArgs) -> Result<()> {
     let (config, name) = (Arc::new(config), location.file_name());
     let namespace = BucketNamespace::find(source.clone(), name.as_deref(), config);
     let namespace = namespace.await.map_err(|e| failed(&e))?;
+    if namespace.is_prefix() {
+        // A web server may have pages there that name no files: better said now than by an empty mount.
+        let listed = source.check_listing().await;
+        listed.map_err(|e| CliError::store(&location.to_string(), &e))?;
+    }
     let settings = &session.settings.mount;
     let namespace = namespace.freshness(settings.freshness());
     let clock = Arc::new(SystemClock::new());
     let tree = Tree::new(Arc::new(namespace), TreeOptions::default(), clock);
     let reader = session.reader_or_none(source.profile.cached);
     let options = settings.options(format!("forebay:{location}"), args.allow_other);
+    let stop = interrupted();
+    tokio::pin!(stop);
+    // Heard from here on: a signal between mount and wait would leave a mount without a process, and its socket.
+    tokio::select! {
+        biased;
+        () = &mut stop => return Ok(()),
+        () = std::future::ready(()) => {}
+    }
     let mount = Mount::start(&args.dir, tree, reader, source, options, &Handle::current())?;
     let mount = Arc::new(mount);
+    // Before anybody hears that the mount answers: then it can be asked, too.
+    let socket = Socket::listen(&socket::places(env), mount.dir()).inspect_err(|error| {
+        let why = error.to_string();
+        tracing::warn!("--status does not work for this mount: {}", printable(&why));
+    });
     if args.detached {
         ready()?;
     }
@@ -99,13 +141,22 @@ async fn serve(session: &Session, args: &MountArgs) -> Result<()> {
             let outcome = outcome.unwrap_or_else(|e| Err(std::io::Error::other(e)));
             return outcome.map_err(|e| CliError::new(ErrorKind::Internal, format!("the mount ended: {e}")));
         }
-        () = interrupted() => {}
+        () = stop => {}
+        () = tell(socket, mount.clone()) => {}
     }
     mount
         .unmount()
         .map_err(|e| CliError::local(&args.dir, "unmount", &e))?;
     // Who has files open there goes on with them as long as this process lives, which it does not.
     Ok(())
+}
+
+/// Tells what the mount does to whoever asks, for ever. Without a place for a socket nobody can.
+async fn tell(socket: std::io::Result<Socket>, mount: Arc<Mount>) {
+    match socket {
+        Ok(socket) => socket.serve(mount).await,
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// Says that the mount answers, and lets go of the terminal.
@@ -132,23 +183,16 @@ fn ready() -> Result<()> {
 }
 
 pub(crate) fn unmount(args: &UnmountArgs) -> Result<()> {
-    let unmounted = rustix::mount::unmount(&args.dir, UnmountFlags::empty());
-    unmounted.map_err(|errno| match errno {
-        rustix::io::Errno::INVAL => {
+    forebay_mount::unmount(&args.dir, false).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidInput => {
             let dir = args.dir.to_string_lossy();
-            let dir = forebay_types::printable(&dir);
+            let dir = printable(&dir);
             CliError::new(ErrorKind::NotFound, format!("nothing is mounted on {dir}"))
                 .hint("`findmnt -t fuse.forebay` lists what is")
         }
-        errno => {
-            let error = CliError::local(&args.dir, "unmount", &errno.into());
-            match errno {
-                rustix::io::Errno::BUSY => {
-                    error.hint("a program has a file or its directory there; end it first")
-                }
-                _ => error,
-            }
-        }
+        std::io::ErrorKind::ResourceBusy => CliError::local(&args.dir, "unmount", &error)
+            .hint("a program has a file or its directory there; end it first"),
+        _ => CliError::local(&args.dir, "unmount", &error),
     })
 }
 
@@ -162,6 +206,12 @@ impl From<MountError> for CliError {
             MountError::Device { source } | MountError::Mount { source, .. } => source.kind().into(),
             MountError::Session { .. } => ErrorKind::Internal,
         };
-        Self::new(kind, error.to_string())
+        let denied = kind == ErrorKind::Denied;
+        let error = Self::new(kind, error.to_string());
+        if denied {
+            error.hint("mount as root, or on a directory of your own with fusermount3 (package fuse3); `forebay doctor` says what there is")
+        } else {
+            error
+        }
     }
 }

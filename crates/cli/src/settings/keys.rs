@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use forebay_cache::WriteMode;
 use forebay_disk::EngineChoice;
+use forebay_mount::IoMode;
 use forebay_readahead::ByExtension;
 use forebay_types::{ByteSize, printable};
 
@@ -137,7 +138,7 @@ pub(crate) const KEYS: &[Key] = &[
     key!(readahead.prefetch_enabled: bool, |_| Ok(()),
         "whether the next reads are guessed and fetched ahead; what a reader announces is in any case"),
     key!(readahead.prefetch_multiplier: f64, |v| within(*v, 1.0, 64.0),
-        "by how much a window grows when its reader has to wait; twice as in TCP, 1.0 is never"),
+        "by how much a window grows when its reader has to wait; 4.0: from 1MiB to what a fast line needs in four steps of some 100 ms; 1.0 is never"),
     key!(readahead.by_extension: ByExtension, |_| Ok(()),
         "readahead_size for names with these extensions; video gets 64MiB, 4 s at 15 MB/s"),
     key!(http.connect_timeout: Duration, |v| within(*v, Duration::from_millis(1), Duration::from_hours(1)),
@@ -192,6 +193,8 @@ pub(crate) const KEYS: &[Key] = &[
         "requests of the kernel's own read-ahead under way at a time; 64, since at its usual 12 many files wait for each other"),
     key!(mount.max_readahead: ByteSize, |v| within(*v, ByteSize(0), ByteSize::gib(1)),
         "bytes that the kernel reads ahead by itself, as far as it lets us; 1MiB is one request"),
+    key!(mount.io: IoMode, |_| Ok(()),
+        "how files are read that are not handed to the kernel: through its page cache and its read-ahead (pages), since small reads are common, or each read as a request (direct), which takes a third of the CPU time for large ones"),
     key!(mount.passthrough: bool, |_| Ok(()),
         "whether files that lie whole on a local disk are handed to the kernel, which reads them without us"),
 ];

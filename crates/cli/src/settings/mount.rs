@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use forebay_mount::MountOptions;
+use forebay_mount::{IoMode, MountOptions};
 use forebay_types::ByteSize;
 use forebay_vfs::Freshness;
+
+use super::value::{Kind, Value, wrong};
 
 /// `[mount]`.
 #[derive(Clone, Debug)]
@@ -14,6 +16,7 @@ pub(crate) struct MountSettings {
     pub(crate) threads: usize,
     pub(crate) max_background: usize,
     pub(crate) max_readahead: ByteSize,
+    pub(crate) io: IoMode,
     pub(crate) passthrough: bool,
 }
 
@@ -26,6 +29,7 @@ impl Default for MountSettings {
             threads: options.threads,
             max_background: usize::from(options.max_background),
             max_readahead: ByteSize(u64::from(options.max_readahead)),
+            io: options.io,
             passthrough: options.passthrough,
         }
     }
@@ -46,8 +50,29 @@ impl MountSettings {
             read_timeout: self.read_timeout,
             max_background: u16::try_from(self.max_background).unwrap_or(u16::MAX),
             max_readahead: u32::try_from(self.max_readahead.bytes()).unwrap_or(u32::MAX),
+            io: self.io,
             passthrough: self.passthrough,
             ..MountOptions::default()
         }
+    }
+}
+
+impl Value for IoMode {
+    const KIND: Kind = Kind::OneOf("pages or direct");
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "direct" => Ok(Self::Direct),
+            "pages" => Ok(Self::Pages),
+            _ => Err(wrong(text, Self::KIND)),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Direct => "direct",
+            Self::Pages => "pages",
+        }
+        .to_owned()
     }
 }

@@ -67,8 +67,8 @@ const TESTED: &[(&str, &[&str])] = &[
             "--plot",
         ],
     ),
-    // mount.rs
-    ("mount", &["--foreground", "--allow-other"]),
+    // mount.rs, mount_status.rs
+    ("mount", &["--foreground", "--allow-other", "--status"]),
     ("unmount", &[]),
     ("doctor", &[]),
     ("config show", &[]),

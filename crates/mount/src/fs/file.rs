@@ -1,35 +1,40 @@
-//! Files: open, read, release.
+//! Files: opened and released.
 
 use std::fs::File;
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
-use forebay_reader::{Handle, OpenOptions, ReadError};
-use forebay_types::{ErrorKind, Version};
+use forebay_reader::{Handle, OpenOptions};
+use forebay_types::Version;
 use forebay_vfs::{Ino, OpenTarget};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::io::Errno;
 
 use super::Fs;
 use crate::abi::fopen;
 use crate::errno;
-use crate::passthrough::{Backing, Whole};
+use crate::map::Map;
+use crate::options::IoMode;
+use crate::passthrough::{Opened, Whole};
 use crate::reply::Reply;
-use crate::stats::Counters;
+use crate::stats::{Counters, FileCounters};
 use crate::wire::Out;
 
 /// A file that the kernel has open.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    ino: Ino,
-    version: Version,
-    bytes: Bytes,
-    /// Held as long as the kernel may read it by itself.
-    _backing: Option<Arc<Backing>>,
+    pub(super) ino: Ino,
+    pub(super) bytes: Bytes,
+    /// A file that has all of them and that the kernel was not given: read without a detour, and sent without a copy of ours.
+    pub(super) whole: Option<Whole>,
+    pub(super) map: Option<Map>,
+    /// Its backing file is held as long as the kernel may read it by itself.
+    pub(super) opened: Opened,
+    pub(super) figures: FileCounters,
 }
 
 /// Where its bytes come from.
 #[derive(Debug)]
-enum Bytes {
+pub(super) enum Bytes {
     /// A file of this machine, through its page cache.
     Local(Arc<File>),
     /// The read path.
@@ -71,32 +76,39 @@ impl Fs {
         self.park(reply, ask, move |this, reply, opened| {
             let Some(reply) = reply else { return };
             match opened {
-                Ok((bytes, version)) => this.opened(ino, bytes, version, reply),
+                Ok((bytes, version)) => this.opened(ino, bytes, &version, reply),
                 Err(errno) => reply.error(errno),
             }
         });
     }
 
-    fn opened(&self, ino: Ino, bytes: Bytes, version: Version, reply: Reply) {
-        let whole = match &bytes {
-            _ if !self.passthrough.is_possible() => None,
+    fn opened(&self, ino: Ino, bytes: Bytes, version: &Version, reply: Reply) {
+        if !self.tree.opened(ino, version) {
+            // The kernel looks the name up again, and finds the newer version there.
+            return reply.error(Errno::STALE);
+        }
+        let mut whole = match &bytes {
             Bytes::Local(file) => Some(Whole::File(file.clone())),
             Bytes::Remote(handle) => handle.hand_out().map(Whole::Cached),
         };
-        let Ok(backing) = self.passthrough.open(ino, &version, reply.device(), whole) else {
-            // The kernel looks the name up again, finds another number there, and opens that.
-            self.tree.renew(ino);
-            return reply.error(Errno::STALE);
-        };
-        let (flags, id) = match &backing {
-            Some(backing) => (fopen::PASSTHROUGH, backing.id),
-            None => (self.keep(ino, &version), 0),
+        let (device, liked) = (reply.device(), self.options.io);
+        let opened = self.passthrough.open(ino, device, &mut whole, liked);
+        let (flags, id) = match &opened {
+            Opened::Backed(backing) => {
+                Counters::count(&self.counters.passthrough_opens);
+                (fopen::PASSTHROUGH, backing.id)
+            }
+            // A mapping of it has pages, too.
+            Opened::Served(IoMode::Direct) => (self.keep(ino, version) | fopen::DIRECT_IO, 0),
+            Opened::Served(IoMode::Pages) => (self.keep(ino, version), 0),
         };
         let handle = self.files.insert(Arc::new(OpenFile {
             ino,
-            version,
             bytes,
-            _backing: backing,
+            map: whole.as_ref().and_then(|whole| Map::of(whole.as_fd())),
+            whole,
+            opened,
+            figures: FileCounters::new(&self.clock),
         }));
         if !reply.out(&Out::default().open(handle, flags, id)) {
             self.close(handle);
@@ -113,77 +125,6 @@ impl Fs {
         }
     }
 
-    /// Whether a newer version was opened since: the kernel keeps one set of pages for a node, and bytes of two versions
-    /// must not meet in it.
-    fn is_overtaken(&self, file: &OpenFile) -> bool {
-        self.kept()
-            .get(&file.ino)
-            .is_some_and(|version| *version != file.version)
-    }
-
-    pub(super) fn read(
-        self: &Arc<Self>,
-        handle: u64,
-        offset: u64,
-        size: u32,
-        reply: Reply,
-        scratch: &mut [u8],
-    ) {
-        let Some(file) = self.files.get(handle) else {
-            return self.refuse(reply, Errno::BADF);
-        };
-        Counters::count(&self.counters.reads);
-        if self.is_overtaken(&file) {
-            return self.refuse(reply, Errno::STALE);
-        }
-        let size = (size as usize).min(scratch.len());
-        let at_once = match &file.bytes {
-            Bytes::Local(local) => in_memory(local, offset, &mut scratch[..size]),
-            Bytes::Remote(handle) => handle.try_read_at(offset, &mut scratch[..size]),
-        };
-        if let Some(len) = at_once {
-            Counters::count(&self.counters.at_once);
-            self.counters.bytes.fetch_add(len as u64, Relaxed);
-            reply.bytes(&[&scratch[..len]]);
-            return;
-        }
-        let (this, ino, reading) = (self.clone(), file.ino, file.clone());
-        let ask = async move {
-            match &file.bytes {
-                Bytes::Local(local) => {
-                    let local = local.clone();
-                    let wait = move || from_disk(&local, offset, size);
-                    let read = tokio::task::spawn_blocking(wait).await;
-                    read.map_err(|_| Errno::IO)?.map(bytes::Bytes::from)
-                }
-                Bytes::Remote(handle) => {
-                    let read = handle.read_at(offset, size).await;
-                    read.map_err(|e| this.read_failed(ino, &e))
-                }
-            }
-        };
-        self.park(reply, ask, move |this, reply, bytes| {
-            let Some(reply) = reply else { return };
-            match bytes {
-                Ok(_) if this.is_overtaken(&reading) => this.refuse(reply, Errno::STALE),
-                Ok(bytes) => {
-                    this.counters.bytes.fetch_add(bytes.len() as u64, Relaxed);
-                    reply.bytes(&[&bytes]);
-                }
-                Err(errno) => reply.error(errno),
-            }
-        });
-    }
-
-    /// What a program is told of a failed read; if the object changed, the kernel is to ask again what it is.
-    fn read_failed(&self, ino: Ino, error: &ReadError) -> Errno {
-        tracing::warn!(%error, %ino, "a read failed");
-        if matches!(error.kind(), ErrorKind::Changed | ErrorKind::NotFound) {
-            self.tree.changed(ino);
-        }
-        errno::of_read(error)
-    }
-
     pub(super) fn release(&self, handle: u64, reply: Reply) {
         self.close(handle);
         reply.ok();
@@ -192,36 +133,7 @@ impl Fs {
     fn close(&self, handle: u64) {
         if let Some(file) = self.files.remove(handle) {
             self.passthrough.release(file.ino);
+            self.tree.closed(file.ino);
         }
     }
-}
-
-/// Reads what the kernel has in memory; fewer bytes only at the end of the file. `None` if that would have to wait.
-fn in_memory(file: &File, offset: u64, memory: &mut [u8]) -> Option<usize> {
-    let mut done = 0;
-    while done < memory.len() {
-        let mut rest = [rustix::io::IoSliceMut::new(&mut memory[done..])];
-        match rustix::io::preadv2(file, &mut rest, offset + done as u64, ReadWriteFlags::NOWAIT) {
-            Ok(0) => break,
-            Ok(len) => done += len,
-            Err(_) => return None,
-        }
-    }
-    Some(done)
-}
-
-/// Reads, and waits for the disk.
-fn from_disk(file: &File, offset: u64, size: usize) -> Result<Vec<u8>, Errno> {
-    let mut bytes = vec![0; size];
-    let mut done = 0;
-    while done < size {
-        match rustix::io::pread(file, &mut bytes[done..], offset + done as u64) {
-            Ok(0) => break,
-            Ok(len) => done += len,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    bytes.truncate(done);
-    Ok(bytes)
 }

@@ -1,6 +1,7 @@
 //! What a file tells of itself besides: `user.forebay.*`.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 use forebay_range::Target;
 use forebay_types::{BlockRange, Version};
@@ -11,6 +12,9 @@ use super::Fs;
 use crate::reply::Reply;
 use crate::wire::Out;
 
+/// Of the kinds of attributes the only one here: no access lists, labels or capabilities.
+const USER: &[u8] = b"user.";
+
 const ETAG: &str = "user.forebay.etag";
 const ORIGIN: &str = "user.forebay.origin";
 /// How much of it lies on a disk of this machine, in percent.
@@ -20,6 +24,8 @@ impl Fs {
     pub(super) fn get_xattr(&self, ino: Ino, name: &OsStr, size: u32, reply: Reply) {
         match name.to_str().and_then(|name| self.xattr(ino, name)) {
             Some(value) => answer(reply, value.as_bytes(), size),
+            // `ls -l` asks two of these of each file, unless it hears once that there are none on this device.
+            None if !name.as_bytes().starts_with(USER) => reply.error(Errno::OPNOTSUPP),
             None => reply.error(Errno::NODATA),
         }
     }

@@ -3,7 +3,18 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should end here")]
 
 mod faults;
+mod fio;
+mod gone;
 mod kernel;
+mod mapped;
+mod maps;
+mod model;
+mod modes;
+mod parallel;
+mod readers;
 mod reads;
+mod replaced;
 mod storm;
+mod web;
 mod world;
+mod wrongs;

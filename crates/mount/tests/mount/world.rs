@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forebay_cache::{Cache, CacheOptions};
 use forebay_mount::{Mount, MountError, MountOptions};
-use forebay_range::{RangeEngine, RangeEngineConfig};
+use forebay_range::{EngineOptions, RangeEngine, RangeEngineConfig};
 use forebay_reader::{Reader, ReaderOptions};
 use forebay_source::{Opener, Source, SourceOptions};
 use forebay_testkit::{Content, Face, Lab, Profile, init_logging};
@@ -24,6 +24,18 @@ pub(crate) struct Setup {
     pub(crate) range: RangeEngineConfig,
     pub(crate) freshness: Freshness,
     pub(crate) cache_size: u64,
+    pub(crate) cache: CacheAt,
+    /// Bytes on their way from the source, all reads together.
+    pub(crate) memory: u64,
+}
+
+/// Where what was read is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum CacheAt {
+    Nowhere,
+    /// In a directory of the mount's own.
+    Beside,
+    In(PathBuf),
 }
 
 impl Default for Setup {
@@ -36,6 +48,8 @@ impl Default for Setup {
             },
             freshness: Freshness::Ttl(Duration::from_secs(1)),
             cache_size: 1 << 30,
+            cache: CacheAt::Beside,
+            memory: EngineOptions::default().memory_budget,
         }
     }
 }
@@ -49,7 +63,7 @@ pub(crate) struct Mounted {
 }
 
 impl Mounted {
-    /// Mounts `source`, with a cache. `None`: this process may not mount.
+    /// Mounts `source`. `None`: this process may not mount.
     pub(crate) fn new(source: Source, setup: Setup) -> Option<Self> {
         init_logging();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -61,10 +75,23 @@ impl Mounted {
         let at = dir.path().join("mnt");
         std::fs::create_dir(&at).unwrap();
         let clock = Arc::new(SystemClock::new());
-        let cache = CacheOptions::new(dir.path().join("cache"), setup.cache_size);
-        let cache = Cache::open(cache, clock.clone()).unwrap();
-        let engine = RangeEngine::new(setup.range.clone());
-        let reader = Reader::new(engine, Some(cache), ReaderOptions::default());
+        let cache_dir = match setup.cache {
+            CacheAt::Nowhere => None,
+            CacheAt::Beside => Some(dir.path().join("cache")),
+            CacheAt::In(dir) => Some(dir),
+        };
+        let cache = cache_dir.map(|dir| {
+            let mut options = CacheOptions::new(dir, setup.cache_size);
+            // Some of these directories are on very small disks.
+            options.keep_free = 0;
+            Cache::open(options, clock.clone()).unwrap()
+        });
+        let engine = EngineOptions {
+            memory_budget: setup.memory,
+            ..EngineOptions::default()
+        };
+        let engine = RangeEngine::with_options(setup.range.clone(), engine, clock.clone());
+        let reader = Reader::new(engine, cache, ReaderOptions::default());
         let config = Arc::new(setup.range);
         let namespace = BucketNamespace::prefix(source.clone(), config).freshness(setup.freshness);
         let tree = Tree::new(Arc::new(namespace), TreeOptions::default(), clock);
@@ -95,6 +122,21 @@ impl Mounted {
 
     pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.path().join(name)
+    }
+
+    /// Lets reads go on until the file is complete in the cache and the kernel was given it, if it may be. Whether it was.
+    pub(crate) fn hand_over(&self, name: &str) -> bool {
+        let before = self.mount.stats().handed_over;
+        soon(|| {
+            std::io::copy(
+                &mut std::fs::File::open(self.at(name)).unwrap(),
+                &mut std::io::sink(),
+            )
+            .unwrap();
+            self.block_on(self.reader.flush());
+            self.mount.stats().handed_over > before || !can_hand_over()
+        });
+        self.mount.stats().handed_over > before
     }
 
     pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
@@ -160,6 +202,26 @@ pub(crate) fn local(dir: &Path) -> Source {
     opener
         .open(&format!("file://{}/", dir.display()).parse().unwrap())
         .unwrap()
+}
+
+/// Tries until it is so; the kernel is told by a thread of its own, and the disk has its own time.
+pub(crate) fn soon(mut what: impl FnMut() -> bool) -> bool {
+    (0..2000).any(|_| {
+        let is = what();
+        if !is {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        is
+    })
+}
+
+/// Whether this process may give files to the kernel: only with CAP_SYS_ADMIN.
+pub(crate) fn can_hand_over() -> bool {
+    std::fs::read_to_string("/proc/self/status").is_ok_and(|status| {
+        let caps = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        let caps = caps.and_then(|caps| u64::from_str_radix(caps.trim(), 16).ok());
+        caps.is_some_and(|caps| caps & (1 << 21) != 0)
+    })
 }
 
 /// Bytes that are different everywhere.

@@ -41,7 +41,10 @@ fn large_windows_are_asked_for_in_units() {
     for range in in_order(0, GIB, 128 * KIB) {
         let plan = sim.read(range);
         let joined = plan.ahead.windows(2).all(|two| two[0].end() == two[1].start());
-        assert!(joined, "what a window grows by comes in several requests side by side");
+        assert!(
+            joined,
+            "what a window grows by comes in several requests side by side"
+        );
         ends.extend(plan.ahead.iter().map(|range| (range.len(), range.end())));
     }
     sim.close("units");
@@ -334,4 +337,19 @@ fn by_default_a_starving_reader_has_a_large_window_in_four_steps() {
     let report = sim.report();
     assert!((4..=5).contains(&report.windows_grown), "{report:?}");
     assert!(sim.windows()[0] >= 128 * MIB, "{:?}", sim.windows());
+}
+
+#[test]
+fn a_beginning_in_pairs_that_change_places_is_known_at_the_third_read() {
+    let mut sim = Sim::new(ReadAheadConfig::default(), GIB, 4);
+    let mib = |n: u64| at(n * MIB, MIB);
+    assert_eq!(sim.read(mib(0)).ahead, []);
+    assert_eq!(sim.read(mib(2)).ahead, []);
+    assert_eq!(sim.read(mib(1)).ahead, [at(3 * MIB, 3 * MIB)]);
+    for n in (4..100).step_by(2) {
+        sim.read(mib(n));
+        sim.read(mib(n - 1));
+    }
+    let report = sim.close("pairs");
+    assert_eq!(report.runs_seen, 1, "{report:?}");
 }

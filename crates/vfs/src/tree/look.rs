@@ -115,7 +115,7 @@ impl Shared {
                         notices.push(Notice::Content { ino: inode.ino });
                         return Some(inode);
                     }
-                    Update::OtherKind => was_missing |= inode.vanish(asked) == Some(true),
+                    Update::Other => was_missing |= inode.vanish(asked) == Some(true),
                 }
             }
             if was_missing {

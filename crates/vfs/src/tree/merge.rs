@@ -55,7 +55,7 @@ impl Shared {
                         merged.inodes.push(inode.clone());
                         continue;
                     }
-                    Update::OtherKind => merged.vanished.push(inode.clone()),
+                    Update::Other => merged.vanished.push(inode.clone()),
                 }
             }
             let inode = self.new_inode(place.clone(), name, node, asked, until);

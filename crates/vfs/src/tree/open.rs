@@ -1,6 +1,7 @@
 //! What a file is read from.
 
 use forebay_range::Target;
+use forebay_types::Version;
 
 use super::Tree;
 use crate::attr::Attr;
@@ -33,6 +34,20 @@ impl Tree {
             target: shared.namespace.target(&inode.dir.path, &inode.name, &meta),
             attr: inode.attr(shared.now()),
         })
+    }
+
+    /// A program opened `version` of a file: until [`Self::closed`] its number stands for that version alone, and a newer
+    /// one gets another number. `false`: it is another version already.
+    pub fn opened(&self, ino: Ino, version: &Version) -> bool {
+        let table = self.shared.table();
+        table.node(ino).is_ok_and(|inode| inode.opened(version))
+    }
+
+    /// One open less. Its number may be that of a name that is gone.
+    pub fn closed(&self, ino: Ino) {
+        if let Some(inode) = self.shared.table().any(ino) {
+            inode.closed();
+        }
     }
 
     /// Where a symbolic link points that the kernel holds, as it is written.

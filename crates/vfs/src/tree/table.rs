@@ -67,6 +67,17 @@ impl Table {
         }
     }
 
+    /// A node that the kernel holds, also one that is gone.
+    pub(super) fn any(&self, ino: Ino) -> Option<&Arc<Inode>> {
+        Some(&self.nodes.get(&ino)?.inode)
+    }
+
+    /// The path of a node that the kernel holds, also of one that is gone.
+    pub(super) fn path(&self, ino: Ino) -> Option<String> {
+        let inode = &self.nodes.get(&ino)?.inode;
+        Some(inode.dir.path.join(&inode.name))
+    }
+
     /// A directory that the kernel holds.
     pub(super) fn dir(&mut self, ino: Ino) -> Result<&Dir, VfsError> {
         let inode = self.node(ino)?;

@@ -4,7 +4,7 @@ use forebay_types::{ErrorKind, Version};
 use forebay_vfs::{Ino, Kind, Notice, Tree, TreeOptions};
 
 use crate::world::{
-    LATER, SECOND, World, absent, entry_notice, heard, lookup, ls, stale, try_lookup, walk, within,
+    LATER, SECOND, World, absent, entry_notice, heard, lookup, ls, stale, try_lookup, within,
 };
 
 /// How a tree comes to ask again: by the name, by the number, by its directory.
@@ -56,6 +56,48 @@ async fn a_file_with_new_content_keeps_its_number() {
             world.clock.advance(LATER);
             ask(&tree, by, "a", old.ino).await;
             assert_eq!(heard(&mut changes), []);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_new_content_gets_another_number_while_it_is_open() {
+    for by in WAYS {
+        for listed in [false, true] {
+            let world = World::new();
+            world.put("a", "abc");
+            let tree = world.tree();
+            let mut changes = tree.changes();
+            if listed {
+                ls(&tree, Ino::ROOT).await;
+            }
+            let old = lookup(&tree, Ino::ROOT, "a").await.unwrap();
+            assert!(
+                !tree.opened(old.ino, &Version::Unknown),
+                "that is not its version"
+            );
+            // Twice, and closed once.
+            assert!(tree.opened(old.ino, &old.version));
+            assert!(tree.opened(old.ino, &old.version));
+            tree.closed(old.ino);
+            world.put("a", "abcdef");
+            world.clock.advance(LATER);
+            ask(&tree, by, "a", old.ino).await;
+            assert_eq!(heard(&mut changes), [entry_notice(Ino::ROOT, "a")], "{by:?}");
+            assert!(stale(&tree.file(old.ino)), "{by:?}");
+            assert!(!tree.opened(old.ino, &old.version), "it is gone");
+            let new = lookup(&tree, Ino::ROOT, "a").await.unwrap();
+            assert_ne!(new.ino, old.ino);
+            assert_eq!(new.size, 6);
+            // Closed, it changes as it is.
+            assert!(tree.opened(new.ino, &new.version));
+            tree.closed(new.ino);
+            tree.closed(old.ino);
+            world.put("a", "abc");
+            world.clock.advance(LATER);
+            ask(&tree, by, "a", new.ino).await;
+            let last = lookup(&tree, Ino::ROOT, "a").await.unwrap();
+            assert_eq!((last.ino, last.size), (new.ino, 3), "{by:?}");
         }
     }
 }
@@ -273,40 +315,4 @@ async fn a_stream_of_names_stays_as_it_was_begun() {
     assert_eq!(tree.refer(&stream, 1).unwrap().ino, b.ino);
     assert_eq!(tree.refer(&stream, 3), None);
     assert_eq!((stream.ino(), stream.parent()), (Ino::ROOT, Ino::ROOT));
-}
-
-#[tokio::test]
-async fn a_renewed_file_has_another_number_and_the_kernel_hears_of_it() {
-    let world = World::new();
-    world.put_all(&["dir/a", "dir/b"]);
-    let tree = world.tree();
-    let mut changes = tree.changes();
-    let dir = walk(&tree, "dir").await.unwrap().ino;
-    tree.read_dir(dir).await.unwrap();
-    let (a, b) = (
-        walk(&tree, "dir/a").await.unwrap().ino,
-        walk(&tree, "dir/b").await.unwrap().ino,
-    );
-    tree.renew(a);
-    assert!(
-        matches!(changes.try_recv(), Some(Notice::Entry { parent, name }) if parent == dir && &*name == "a")
-    );
-    assert!(stale(&tree.attr(a).await));
-    let again = walk(&tree, "dir/a").await.unwrap().ino;
-    assert_ne!(again, a);
-    assert_eq!(
-        walk(&tree, "dir/b").await.unwrap().ino,
-        b,
-        "its neighbour is what it was"
-    );
-    let listed = tree.read_dir(dir).await.unwrap();
-    let numbers: Vec<Ino> = listed.iter_from(0).map(|entry| entry.ino).collect();
-    assert_eq!(numbers, [again, b]);
-    // A directory stays, and what is gone is gone.
-    tree.renew(dir);
-    tree.renew(a);
-    assert_eq!(walk(&tree, "dir").await.unwrap().ino, dir);
-    for (ino, references) in [(again, 2), (a, 1), (b, 2), (dir, 9)] {
-        tree.forget(ino, references);
-    }
 }

@@ -34,7 +34,9 @@ use crate::settings::Settings;
 use fio::Fio;
 pub(super) use job::Spec;
 use job::{By, Job, Threads};
+pub(super) use pages::drop_from_cache;
 use plan::{Case, Side, What};
+pub(super) use scratch::Subject as Scratch;
 use scratch::{Files, Subject};
 
 /// `forebay bench direct`.

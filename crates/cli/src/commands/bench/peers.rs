@@ -121,7 +121,7 @@ fn all(endpoint: &str, dest: &str, size: u64) -> Vec<Peer> {
     ]
 }
 
-fn is_installed(program: &str) -> bool {
+pub(super) fn is_installed(program: &str) -> bool {
     let found = Command::new("sh")
         .args(["-c", &format!("command -v {program}")])
         .stdout(Stdio::null())
@@ -145,19 +145,26 @@ fn runs(program: &str) -> bool {
         .is_ok_and(|s| s.success())
 }
 
-/// Wall and CPU seconds of one run.
-fn run_once(peer: &Peer, endpoint: &str) -> Result<(f64, f64)> {
-    let clock = SystemClock::new();
-    let cpu = children_cpu_seconds();
-    let status = Command::new("sh")
-        .args(["-c", &peer.script])
+/// What tools of S3 read, for the lab at `endpoint`; nothing of the user's.
+pub(super) fn lab_env(command: &mut Command, endpoint: &str) {
+    command
         .env("AWS_ACCESS_KEY_ID", "lab")
         .env("AWS_SECRET_ACCESS_KEY", "lab")
         .env("AWS_REGION", "us-east-1")
         .env("AWS_ENDPOINT_URL", endpoint)
         .env("AWS_ALLOW_HTTP", "true")
         .env("AWS_EC2_METADATA_DISABLED", "true")
-        .env_remove("AWS_CA_BUNDLE")
+        .env_remove("AWS_CA_BUNDLE");
+}
+
+/// Wall and CPU seconds of one run.
+fn run_once(peer: &Peer, endpoint: &str) -> Result<(f64, f64)> {
+    let clock = SystemClock::new();
+    let cpu = children_cpu_seconds();
+    let mut command = Command::new("sh");
+    lab_env(&mut command, endpoint);
+    let status = command
+        .args(["-c", &peer.script])
         .stdout(Stdio::null())
         .status()
         .map_err(|e| CliError::new(e.kind().into(), format!("cannot run {}: {e}", peer.name)))?;
@@ -171,7 +178,7 @@ fn run_once(peer: &Peer, endpoint: &str) -> Result<(f64, f64)> {
 }
 
 /// User and system time of all children that have ended (proc(5): cutime and cstime, in ticks of 10 ms).
-fn children_cpu_seconds() -> f64 {
+pub(super) fn children_cpu_seconds() -> f64 {
     let stat = std::fs::read_to_string(Path::new("/proc/self/stat")).unwrap_or_default();
     let fields: Vec<&str> = stat
         .rsplit_once(')')

@@ -1,14 +1,15 @@
 //! The lab server as a process of its own.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::Child;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout};
+use std::sync::{Mutex, PoisonError};
 
 use forebay_testkit::{Content, Lab, Profile};
+use forebay_types::ErrorKind;
 use serde::{Deserialize, Serialize};
 
 use super::cases::{HANDLES, SMALL_OBJECT};
 use super::worker::helper;
-use crate::args::{BenchReadArgs, LabProfile};
 use crate::exit::{CliError, Result};
 
 /// Where the lab keeps things.
@@ -30,47 +31,56 @@ pub(crate) const WIDE: &str = "wide";
 /// Orders for the server.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct LabSpec {
-    standard: bool,
-    big: u64,
+    pub(crate) standard: bool,
+    pub(crate) big: u64,
     /// The same beginning, for tools that cannot fetch a part.
-    exact: u64,
-    small: usize,
+    pub(crate) exact: u64,
+    pub(crate) small: usize,
 }
 
 /// A server that runs until this is dropped.
 pub(crate) struct LabProcess {
     child: Child,
     endpoint: String,
+    /// What is asked, and what it answers.
+    talk: Mutex<Option<(ChildStdin, BufReader<ChildStdout>)>>,
 }
 
 impl LabProcess {
-    pub(crate) fn start(args: &BenchReadArgs) -> Result<Self> {
+    pub(crate) fn start(spec: &LabSpec) -> Result<Self> {
         let failed = |e: &dyn std::fmt::Display| {
-            CliError::new(
-                forebay_types::ErrorKind::LocalIo,
-                format!("cannot start the lab server: {e}"),
-            )
+            CliError::new(ErrorKind::LocalIo, format!("cannot start the lab server: {e}"))
         };
-        let spec = LabSpec {
-            standard: args.profile == LabProfile::Standard,
-            // The memory case reads ten times the size.
-            big: args.size.bytes() * 10,
-            exact: args.size.bytes(),
-            small: args.objects,
-        };
-        let mut child = helper("serve", &spec)?;
+        let mut child = helper("serve", spec)?;
         let mut line = String::new();
-        let stdout = child.stdout.take().ok_or_else(|| failed(&"it has no output"))?;
-        let read = BufReader::new(stdout)
-            .read_line(&mut line)
-            .map_err(|e| failed(&e))?;
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (stdin, stdout) = pipes.ok_or_else(|| failed(&"it has no pipes"))?;
+        let mut stdout = BufReader::new(stdout);
+        let read = stdout.read_line(&mut line).map_err(|e| failed(&e))?;
         if read == 0 {
             return Err(failed(&"it ended at once"));
         }
         Ok(Self {
             child,
             endpoint: line.trim().to_owned(),
+            talk: Mutex::new(Some((stdin, stdout))),
         })
+    }
+
+    /// How many requests it has had.
+    pub(crate) fn requests(&self) -> Result<u64> {
+        let mut talk = self.talk.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = |e: &dyn std::fmt::Display| {
+            CliError::new(
+                ErrorKind::Unavailable,
+                format!("the lab server does not answer: {e}"),
+            )
+        };
+        let (stdin, stdout) = talk.as_mut().ok_or_else(|| failed(&"it is gone"))?;
+        let mut line = String::new();
+        let asked = writeln!(stdin).and_then(|()| stdout.read_line(&mut line));
+        asked.map_err(|e| failed(&e))?;
+        line.trim().parse().map_err(|e| failed(&e))
     }
 
     pub(crate) fn endpoint(&self) -> &str {
@@ -81,12 +91,12 @@ impl LabProcess {
 impl Drop for LabProcess {
     fn drop(&mut self) {
         // The end of its input is its end; waiting leaves no zombie.
-        drop(self.child.stdin.take());
+        *self.talk.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let _ = self.child.wait();
     }
 }
 
-/// Serves until standard input ends.
+/// Serves until standard input ends; each line of it asks how many requests there were.
 pub(crate) fn serve(spec: &LabSpec) -> Result<()> {
     let profile = if spec.standard {
         Profile::STANDARD
@@ -113,11 +123,14 @@ pub(crate) fn serve(spec: &LabSpec) -> Result<()> {
             Content::pattern(index as u64, SMALL_OBJECT),
         );
     }
-    crate::output::Output {
+    let output = crate::output::Output {
         json: false,
         quiet: false,
+    };
+    output.line(&lab.endpoint())?;
+    for line in std::io::stdin().lines() {
+        line.map_err(failed)?;
+        output.line(&lab.counts().requests.to_string())?;
     }
-    .line(&lab.endpoint())?;
-    std::io::stdin().read_to_end(&mut Vec::new()).map_err(failed)?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
 use super::direct;
+use super::mount;
 use super::sample::{Sample, Spec};
 use super::work;
 use crate::exit::{CliError, Result};
@@ -20,6 +21,7 @@ use crate::session::Session;
 pub(super) enum Orders {
     Read(Spec),
     Direct(direct::Spec),
+    Mount(mount::Orders),
 }
 
 impl Orders {
@@ -27,6 +29,7 @@ impl Orders {
         match self {
             Self::Read(spec) => spec.config.as_deref(),
             Self::Direct(spec) => spec.config.as_deref(),
+            Self::Mount(_) => None,
         }
     }
 }
@@ -36,6 +39,7 @@ pub(super) fn run(session: &Session) -> Result<()> {
     let sample = match orders()? {
         Orders::Read(spec) => work::run(session, &spec),
         Orders::Direct(spec) => direct::work(session, &spec),
+        Orders::Mount(orders) => mount::work(session, &orders),
     }?;
     session.output.line(&to_json(&sample)?)
 }

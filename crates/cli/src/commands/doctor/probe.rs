@@ -1,6 +1,9 @@
 //! Things that are tried.
 
 use std::fs::File;
+use std::process::Command;
+
+use forebay_types::printable;
 
 use super::{Finding, Status};
 use crate::session::Session;
@@ -22,6 +25,26 @@ pub(super) fn fuse() -> Finding {
     match File::options().read(true).write(true).open("/dev/fuse") {
         Ok(_) => Finding::new(name, Status::Yes, "/dev/fuse can be opened"),
         Err(error) => Finding::new(name, Status::No, format!("/dev/fuse cannot be opened: {error}")),
+    }
+}
+
+/// Who may not mount is helped by a program that may.
+pub(super) fn fuse_helper() -> Finding {
+    let name = "FUSE without root";
+    match Command::new("fusermount3").arg("-V").output() {
+        Ok(said) if said.status.success() => {
+            let said = String::from_utf8_lossy(&said.stdout);
+            Finding::new(name, Status::Yes, printable(said.trim()).into_owned())
+        }
+        Ok(said) => Finding::new(
+            name,
+            Status::No,
+            format!("fusermount3 does not run: {}", said.status),
+        ),
+        Err(error) => {
+            let detail = format!("fusermount3 (package fuse3) cannot be started: {error}");
+            Finding::new(name, Status::No, detail)
+        }
     }
 }
 

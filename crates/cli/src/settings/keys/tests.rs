@@ -60,6 +60,7 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("mount.threads", "4"),
     ("mount.max_background", "12"),
     ("mount.max_readahead", "128KiB"),
+    ("mount.io", "direct"),
     ("mount.passthrough", "false"),
 ];
 
@@ -218,6 +219,7 @@ fn nonsense_is_refused() {
         ),
         ("direct_min_io_size", "auto", "not a size"),
         ("direct_engine", "aio", "'aio' is not auto, io_uring or pread"),
+        ("mount_io", "splice", "'splice' is not pages or direct"),
         ("direct_threads", "0", "not between 1 and 1024"),
         ("direct_chunk_size", "1KiB", "4KiB is the least"),
     ] {

@@ -46,7 +46,7 @@ pub(super) async fn prepare(path: &Path, before: Before) -> Result<()> {
 }
 
 /// Writes out what is dirty, which stays otherwise, and drops the rest.
-pub(super) fn drop_from_cache(file: &File) -> io::Result<()> {
+pub(in crate::commands::bench) fn drop_from_cache(file: &File) -> io::Result<()> {
     rustix::fs::fdatasync(file)?;
     rustix::fs::fadvise(file, 0, None, Advice::DontNeed)?;
     Ok(())

@@ -15,7 +15,7 @@ use crate::exit::{CliError, Result};
 const STEP: usize = 16 << 20;
 
 /// The file that was named: the user's, or made here and removed when dropped.
-pub(super) struct Subject {
+pub(in crate::commands::bench) struct Subject {
     path: PathBuf,
     size: u64,
     made: Option<File>,
@@ -23,7 +23,7 @@ pub(super) struct Subject {
 
 impl Subject {
     /// Looks at what is there; if nothing is, makes an empty file that will have `size` bytes.
-    pub(super) fn take(path: &Path, size: u64) -> Result<Self> {
+    pub(in crate::commands::bench) fn take(path: &Path, size: u64) -> Result<Self> {
         let mut subject = Self {
             path: path.to_owned(),
             size,
@@ -48,7 +48,7 @@ impl Subject {
         Ok(subject)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::commands::bench) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -57,7 +57,7 @@ impl Subject {
     }
 
     /// Writes the bytes of a file that was made here; it is on the disk then.
-    pub(super) async fn fill(&self) -> Result<()> {
+    pub(in crate::commands::bench) async fn fill(&self) -> Result<()> {
         match &self.made {
             Some(file) => random_bytes(file, &self.path, self.size).await,
             None => Ok(()),

@@ -1,0 +1,146 @@
+//! Who serves a mount: a process of its own, so that its CPU time can be told.
+
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use forebay_mount::{IoMode, MemoryMount, MountOptions};
+use forebay_types::{Clock, SystemClock};
+use rustix::mount::UnmountFlags;
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::super::worker::{helper, orders};
+use super::{NAME, lost};
+use crate::exit::{CliError, Result};
+
+/// How long a mount may take to appear, and to go.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A mounted directory and the process behind it. Unmounted, and the process ended, when dropped.
+pub(super) struct Daemon {
+    child: Child,
+    dir: TempDir,
+    what: String,
+}
+
+impl Daemon {
+    /// Starts `command`, which mounts on the directory that it is given, in the foreground, and waits until that is seen.
+    pub(super) fn start(what: &str, dir: TempDir, command: &mut Command) -> Result<Self> {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|e| lost(&format!("cannot start {what}"), &e))?;
+        Self::wait_for(what, dir, child)
+    }
+
+    /// A server that does nothing but answer from memory.
+    pub(super) fn memory(dir: TempDir, size: u64, io: IoMode) -> Result<Self> {
+        let orders = Memory {
+            dir: dir.path().to_owned(),
+            size,
+            direct: io == IoMode::Direct,
+        };
+        let child = helper("memory", &orders)?;
+        Self::wait_for("the server that does nothing", dir, child)
+    }
+
+    fn wait_for(what: &str, dir: TempDir, child: Child) -> Result<Self> {
+        let mut daemon = Self {
+            child,
+            dir,
+            what: what.to_owned(),
+        };
+        let parent = daemon.dir.path().parent().unwrap_or(Path::new("/"));
+        let around = device(parent);
+        let clock = SystemClock::new();
+        while device(daemon.dir.path()) == around {
+            let ended = daemon.child.try_wait().is_ok_and(|status| status.is_some());
+            if ended || clock.now() > PATIENCE {
+                return Err(lost(what, &"it did not mount"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(daemon)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What it has used of the CPUs.
+    pub(super) fn cpu(&self) -> Duration {
+        let mut id = 0;
+        // SAFETY: the call writes one number, which lives until it returns.
+        if unsafe { libc::clock_getcpuclockid(self.child.id().cast_signed(), &raw mut id) } != 0 {
+            return Duration::ZERO;
+        }
+        let mut time = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: the call writes the struct, which lives until it returns.
+        if unsafe { libc::clock_gettime(id, &raw mut time) } != 0 {
+            return Duration::ZERO;
+        }
+        Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+    }
+}
+
+/// The number of the file system at a path; none if it cannot be told.
+fn device(path: &Path) -> Option<u64> {
+    path.metadata().ok().map(|metadata| metadata.dev())
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // The end of its input is the end of a helper, the signal that of the others.
+        drop(self.child.stdin.take());
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let clock = SystemClock::new();
+        while self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            if clock.now() > PATIENCE {
+                let _ = self.child.kill();
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // What it left mounted would keep the directory from going.
+        while rustix::mount::unmount(self.dir.path(), UnmountFlags::DETACH).is_ok() {
+            tracing::debug!(what = self.what, "left its mount behind");
+        }
+    }
+}
+
+/// Orders for the server that does nothing.
+#[derive(Debug, Serialize, Deserialize)]
+struct Memory {
+    dir: PathBuf,
+    size: u64,
+    direct: bool,
+}
+
+/// Serves until standard input ends, in this process.
+pub(in crate::commands::bench) fn memory() -> Result<()> {
+    let orders: Memory = orders()?;
+    let options = MountOptions {
+        source: NAME.to_owned(),
+        io: if orders.direct {
+            IoMode::Direct
+        } else {
+            IoMode::Pages
+        },
+        ..MountOptions::default()
+    };
+    // Each page its own, as a file has them.
+    let bytes = vec![1; orders.size as usize];
+    let mount = MemoryMount::start(&orders.dir, bytes, &options)?;
+    let failed = |e: std::io::Error| CliError::new(e.kind().into(), e.to_string());
+    std::io::stdin().read_to_end(&mut Vec::new()).map_err(failed)?;
+    mount.unmount().map_err(failed)
+}

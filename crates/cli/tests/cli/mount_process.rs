@@ -1,0 +1,195 @@
+//! The process behind a mount: killed, and mounted again.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use forebay_testkit::{Content, FaultKind, Lab, Point, Rule};
+use forebay_types::ByteRange;
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::harness::{World, lab, on_disk, wait_for};
+
+const MIB: u64 = 1 << 20;
+
+/// Where it is mounted; taken away at the end, whatever happened.
+pub(crate) struct At(pub(crate) PathBuf);
+
+impl At {
+    pub(crate) fn new(world: &World) -> Self {
+        let at = world.path("mnt");
+        std::fs::create_dir_all(&at).unwrap();
+        Self(at)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    fn detach(&self) {
+        rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).unwrap();
+    }
+}
+
+impl Drop for At {
+    fn drop(&mut self) {
+        while rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).is_ok() {}
+    }
+}
+
+pub(crate) fn may_mount() -> bool {
+    let may = rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists();
+    if !may {
+        eprintln!("not run: this process may not mount");
+    }
+    may
+}
+
+/// A world whose cache is on a disk.
+pub(crate) fn world(lab: &Lab, cache: &TempDir) -> World {
+    World::with(lab).set("FOREBAY_CACHE_DIR", cache.path().join("cache").to_str().unwrap())
+}
+
+/// Mounts the bucket; the process that serves it.
+fn mount(world: &World, at: &At) -> Pid {
+    let said = world.run(&["mount", "s3://bucket/", at.name(), "--json"]).json();
+    Pid::from_raw(i32::try_from(said["pid"].as_u64().unwrap()).unwrap()).unwrap()
+}
+
+/// Ends it as a crash would, and waits until it has ended.
+fn kill(pid: Pid) {
+    kill_process(pid, Signal::KILL).unwrap();
+    wait_for("the end of the daemon", || {
+        // Nobody may have fetched its exit code yet.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+        stat.map_or(true, |stat| stat.contains(") Z "))
+    });
+}
+
+/// What a program gets whose file system is gone.
+fn is_gone(error: &std::io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOTCONN | libc::ECONNABORTED | libc::EIO | libc::ENODEV)
+    )
+}
+
+#[test]
+fn programs_with_files_open_in_a_killed_daemon_hear_of_it() {
+    if !may_mount() {
+        return;
+    }
+    let (lab, cache) = (lab(), on_disk());
+    let content = Content::pattern(1, 64 * MIB);
+    lab.objects().put("bucket", "file", content.clone());
+    lab.objects().put("bucket", "slow", content.clone());
+    let world = world(&lab, &cache);
+    let at = At::new(&world);
+    let pid = mount(&world, &at);
+    let file = File::open(at.0.join("file")).unwrap();
+    let mut bytes = vec![0; 100_000];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    content.check(0, &bytes).unwrap();
+    let never = FaultKind::Stall {
+        at: Point::BeforeHeaders,
+        resume: None,
+    };
+    lab.faults().add(Rule::new(never.clone()).key_prefix("slow"));
+    // One waits for bytes, one for a name.
+    let mut waiting = Command::new("cat")
+        .arg(at.0.join("slow"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_for("a read under way", || {
+        lab.faults().all_injected().values().sum::<u64>() > 0
+    });
+    lab.faults().add(Rule::new(never).any_op().key_prefix("missing"));
+    let mut looking = Command::new("cat")
+        .arg(at.0.join("missing"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let before = lab.counts().heads;
+    wait_for("a look under way", || {
+        lab.counts().heads > before || lab.faults().all_injected().values().sum::<u64>() > 1
+    });
+    kill(pid);
+    for child in [&mut waiting, &mut looking] {
+        wait_for("the end of who waited", || child.try_wait().unwrap().is_some());
+        assert!(!child.wait().unwrap().success());
+        let mut said = String::new();
+        child.stderr.as_mut().unwrap().read_to_string(&mut said).unwrap();
+        assert!(said.contains("not connected") || said.contains("abort"), "{said}");
+    }
+    // What the kernel had read may still be there; nothing else is.
+    for start in (0..64 * MIB).step_by(5_000_001) {
+        match file.read_exact_at(&mut bytes, start.min(64 * MIB - 100_000)) {
+            Ok(()) => content.check(start.min(64 * MIB - 100_000), &bytes).unwrap(),
+            Err(error) => assert!(is_gone(&error), "{error}"),
+        }
+    }
+    let error = file.read_exact_at(&mut bytes, 60 * MIB).unwrap_err();
+    assert!(is_gone(&error), "{error}");
+    let error = File::open(at.0.join("file")).unwrap_err();
+    assert!(is_gone(&error), "{error}");
+}
+
+#[test]
+fn a_tree_whose_daemon_was_killed_is_mounted_again_and_reads_what_is_cached() {
+    if !may_mount() {
+        return;
+    }
+    let (lab, cache) = (lab(), on_disk());
+    let contents: Vec<_> = (0..3)
+        .map(|n| {
+            let content = Content::pattern(n, 9 * MIB + n * 1000);
+            lab.objects().put("bucket", &format!("dir/f{n}"), content.clone());
+            content
+        })
+        .collect();
+    let world = world(&lab, &cache);
+    let at = At::new(&world);
+    let pid = mount(&world, &at);
+    let path = |n: usize| at.0.join(format!("dir/f{n}"));
+    let read_all = || {
+        for (n, content) in contents.iter().enumerate() {
+            let read = std::fs::read(path(n)).unwrap();
+            assert!(read == content.read(ByteRange::new(0, content.size())), "f{n}");
+        }
+    };
+    read_all();
+    let cached = |n| {
+        let mut value = [0; 16];
+        let len = rustix::fs::getxattr(path(n), "user.forebay.cached", &mut value[..]).unwrap();
+        value[..len] == *b"100"
+    };
+    wait_for("the disk", || (0..3).all(cached));
+    // One is open by way of the daemon or of the kernel, as may be.
+    let open = File::open(path(1)).unwrap();
+    kill(pid);
+    assert!(std::fs::read(path(0)).is_err());
+    let mut bytes = vec![0; 100_000];
+    match open.read_exact_at(&mut bytes, 5 * MIB) {
+        Ok(()) => contents[1].check(5 * MIB, &bytes).unwrap(),
+        Err(error) => assert!(is_gone(&error), "{error}"),
+    }
+    // What is left there is taken away, though somebody has a file open in it.
+    at.detach();
+    lab.reset_counts();
+    let again = mount(&world, &at);
+    read_all();
+    let asked = lab.counts();
+    assert_eq!((asked.gets, asked.bytes_sent / MIB), (0, 0), "{asked:?}");
+    drop(open);
+    kill(again);
+    // And once more, for good.
+    at.detach();
+    mount(&world, &at);
+    read_all();
+    world.run(&["unmount", at.name()]).ok();
+}

@@ -1,0 +1,125 @@
+//! The tests of pjdfstest that a read-only file system can hold; which they are stands in `crates/mount/tests/pjdfstest.md`.
+
+use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use crate::harness::World;
+
+/// Taken away at the end, whatever is mounted there.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        while rustix::mount::unmount(&self.0, UnmountFlags::DETACH).is_ok() {}
+    }
+}
+
+fn notes(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../mount/tests")
+        .join(name)
+}
+
+/// The names in a list of `pjdfstest.md`.
+fn listed(heading: &str) -> BTreeSet<String> {
+    let text = std::fs::read_to_string(notes("pjdfstest.md")).unwrap();
+    let section = text
+        .split("\n## ")
+        .find(|section| section.starts_with(heading))
+        .unwrap();
+    let items = section.lines().filter_map(|line| line.strip_prefix("- `"));
+    items
+        .filter_map(|item| Some(item.split_once('`')?.0.to_owned()))
+        .collect()
+}
+
+/// The names whose line of the report ends so.
+fn reported(report: &str, end: &str) -> BTreeSet<String> {
+    let ended = report.lines().filter_map(|line| line.strip_suffix(end));
+    ended.map(|name| name.trim().to_owned()).collect()
+}
+
+fn pjdfstest(world: &World, words: &[&str]) -> Option<Output> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test command tells by the environment what it installed"
+    )]
+    let Some(program) = std::env::var_os("FOREBAY_TEST_PJDFSTEST") else {
+        eprintln!("not run: FOREBAY_TEST_PJDFSTEST does not say where pjdfstest is (./test does)");
+        return None;
+    };
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", world.path("bin").display());
+    let output = Command::new(program)
+        .env_clear()
+        .env("PATH", path)
+        .env("HOME", world.home())
+        .env("NO_COLOR", "1")
+        .arg("-c")
+        .arg(notes("pjdfstest.toml"))
+        .args(words)
+        .current_dir("/")
+        .output();
+    Some(output.unwrap())
+}
+
+#[test]
+fn what_pjdfstest_asks_of_a_read_only_file_system_holds() {
+    if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
+        eprintln!("not run: this process may not mount");
+        return;
+    }
+    let world = World::new();
+    for name in ["tree", "at", "other", "other-tree", "bin"] {
+        std::fs::create_dir(world.path(name)).unwrap();
+    }
+    let [tree, at, other] = ["tree", "at", "other"].map(|name| Mounted(world.path(name)));
+    // A file system of its own, seen twice: in one place it is written to, above it in the other place ours is mounted.
+    rustix::mount::mount(c"pjdfstest", &tree.0, c"tmpfs", MountFlags::empty(), c"mode=755").unwrap();
+    rustix::mount::mount_bind(&tree.0, &at.0).unwrap();
+    let command = world.command(&["--no-cache"]);
+    let program = command.get_program().to_str().unwrap();
+    let remount = format!(
+        "#!/bin/sh\nset -e\n\
+         case \"$*\" in\n\
+         '-o remount,ro {at}') exec '{program}' --no-cache mount '{tree}/' '{at}' ;;\n\
+         '-o remount,rw {at}') exec '{program}' unmount '{at}' ;;\n\
+         *) echo \"mount $*: not known here\" >&2; exit 1 ;;\n\
+         esac\n",
+        at = at.0.display(),
+        tree = tree.0.display(),
+    );
+    let script = world.write("bin/mount", remount);
+    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (at_name, other_name) = (at.0.to_str().unwrap(), other.0.to_str().unwrap());
+    let other_tree = format!("{}/", world.path("other-tree").display());
+    world.run(&["--no-cache", "mount", &other_tree, other_name]).ok();
+
+    let words = ["-p", at_name, "-s", other_name, "erofs", "exdev"];
+    let Some(output) = pjdfstest(&world, &words) else {
+        return;
+    };
+    let report = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        reported(&report, " ok"),
+        listed("Tests that pass"),
+        "{report}{said}"
+    );
+    assert_eq!(
+        reported(&report, " failed as expected"),
+        listed("Tests that fail"),
+        "{report}{said}"
+    );
+    assert!(output.status.success(), "{report}{said}");
+    // The reason for leaving the others out: they begin with a directory of their own.
+    let output = pjdfstest(&world, &["-p", other_name]).unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.contains("Read-only file system") && output.stdout.is_empty(),
+        "{said}"
+    );
+}

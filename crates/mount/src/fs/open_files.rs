@@ -1,0 +1,78 @@
+//! What is open, for a view of it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use forebay_types::Clock;
+
+use super::Fs;
+use super::file::{Bytes, OpenFile};
+use crate::options::IoMode;
+use crate::passthrough::Opened;
+use crate::status::{FileMode, FileStatus, LISTED, WindowStatus};
+
+impl Fs {
+    /// How many files are open, and those of them that are listed.
+    pub(crate) fn open_files(&self) -> (u64, Vec<FileStatus>) {
+        // Nothing but references is taken under the lock that every read needs.
+        let mut open: Vec<(u64, Arc<OpenFile>)> = {
+            let files = self.files.lock();
+            files.iter().map(|(id, file)| (*id, file.clone())).collect()
+        };
+        let number = open.len() as u64;
+        if open.len() > LISTED {
+            open.sort_by_cached_key(|(_, file)| std::cmp::Reverse(file.figures.served.load(Relaxed)));
+            open.truncate(LISTED);
+        }
+        open.sort_unstable_by_key(|(id, _)| *id);
+        let files = open.iter().map(|(id, file)| self.of(*id, file));
+        (number, files.collect())
+    }
+
+    fn of(&self, id: u64, file: &OpenFile) -> FileStatus {
+        let figures = &file.figures;
+        let mut status = FileStatus {
+            id,
+            path: self.tree.path(file.ino).unwrap_or_default(),
+            size: 0,
+            mode: match &file.opened {
+                Opened::Backed(_) => FileMode::Passthrough,
+                Opened::Served(IoMode::Direct) => FileMode::Direct,
+                Opened::Served(IoMode::Pages) => FileMode::Pages,
+            },
+            open_s: self.clock.now().saturating_sub(figures.opened).as_secs_f64(),
+            reads: figures.reads.load(Relaxed),
+            served: figures.served.load(Relaxed),
+            hits: figures.at_once.load(Relaxed),
+            hit_rate: None,
+            fetched: 0,
+            fetched_per_served: None,
+            requests: 0,
+            windows: Vec::new(),
+            errors: figures.errors.load(Relaxed),
+        };
+        match &file.bytes {
+            Bytes::Local(file) => status.size = file.metadata().map_or(0, |metadata| metadata.len()),
+            Bytes::Remote(handle) => {
+                let stats = handle.stats();
+                status.size = handle.size();
+                // Counted by the handle: what lies on a cold disk is a hit that is not answered at once.
+                (status.reads, status.hits) = (stats.reads, stats.hits);
+                status.fetched = stats.range.bytes_fetched;
+                status.requests = stats.range.requests;
+                let windows = handle.windows().into_iter();
+                status.windows = windows
+                    .map(|window| WindowStatus {
+                        at: window.position,
+                        end: window.end,
+                        ahead: window.ahead,
+                    })
+                    .collect();
+            }
+        }
+        let part = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        status.hit_rate = part(status.hits, status.reads);
+        status.fetched_per_served = part(status.fetched, status.served);
+        status
+    }
+}

@@ -1,0 +1,147 @@
+//! Reads of an open file, and what they end in.
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use forebay_reader::ReadError;
+use forebay_types::{ByteRange, ErrorKind};
+use forebay_vfs::Ino;
+use rustix::io::{Errno, ReadWriteFlags};
+
+use super::Fs;
+use super::file::{Bytes, OpenFile};
+use crate::errno;
+use crate::reply::Reply;
+use crate::stats::Counters;
+
+impl Fs {
+    pub(super) fn read(
+        self: &Arc<Self>,
+        handle: u64,
+        offset: u64,
+        size: u32,
+        reply: Reply,
+        scratch: &mut [u8],
+    ) {
+        let Some(file) = self.files.get(handle) else {
+            return self.refuse(reply, Errno::BADF);
+        };
+        Counters::count(&self.counters.reads);
+        Counters::count(&file.figures.reads);
+        let size = (size as usize).min(scratch.len());
+        if let Some(piece) = file.map.as_ref().and_then(|map| map.here(offset, size)) {
+            if let Bytes::Remote(handle) = &file.bytes {
+                handle.count_handed_out(ByteRange::at(offset, piece.len as u64));
+            }
+            self.at_once(&file, piece.len);
+            reply.mapped(piece);
+            return;
+        }
+        if let (Bytes::Remote(handle), None) = (&file.bytes, &file.whole)
+            && let Some(chunks) = handle.try_chunks_at(offset, size)
+        {
+            self.at_once(&file, len_of(&chunks));
+            reply.chunks(&chunks);
+            return;
+        }
+        let here = match (&file.bytes, &file.whole) {
+            (Bytes::Local(local), _) => in_memory(local.as_fd(), offset, &mut scratch[..size]),
+            (Bytes::Remote(handle), Some(whole)) => {
+                let read = in_memory(whole.as_fd(), offset, &mut scratch[..size]);
+                read.inspect(|len| handle.count_handed_out(ByteRange::at(offset, *len as u64)))
+            }
+            (Bytes::Remote(handle), None) => handle.try_read_at(offset, &mut scratch[..size]),
+        };
+        if let Some(len) = here {
+            self.at_once(&file, len);
+            reply.bytes(&[&scratch[..len]]);
+            return;
+        }
+        let (this, ino, reading) = (self.clone(), file.ino, file.clone());
+        let ask = async move {
+            match &file.bytes {
+                Bytes::Local(local) => {
+                    let local = local.clone();
+                    let wait = move || from_disk(&local, offset, size);
+                    let read = tokio::task::spawn_blocking(wait).await;
+                    let bytes = read.map_err(|_| Errno::IO)??;
+                    Ok(vec![bytes::Bytes::from(bytes)])
+                }
+                Bytes::Remote(handle) => {
+                    let read = handle.read_chunks_at(offset, size).await;
+                    read.map_err(|e| this.read_failed(ino, &e))
+                }
+            }
+        };
+        self.park(reply, ask, move |this, reply, chunks| {
+            let Some(reply) = reply else { return };
+            match chunks {
+                Ok(chunks) => {
+                    this.answered(&reading, len_of(&chunks));
+                    reply.chunks(&chunks);
+                }
+                Err(errno) => {
+                    Counters::count(&reading.figures.errors);
+                    reply.error(errno);
+                }
+            }
+        });
+    }
+
+    /// Counts a read that nobody had to wait for.
+    fn at_once(&self, file: &OpenFile, len: usize) {
+        Counters::count(&self.counters.at_once);
+        Counters::count(&file.figures.at_once);
+        self.answered(file, len);
+    }
+
+    fn answered(&self, file: &OpenFile, len: usize) {
+        self.counters.bytes.fetch_add(len as u64, Relaxed);
+        file.figures.served.fetch_add(len as u64, Relaxed);
+    }
+
+    /// What a program is told of a failed read; if the object changed, the kernel is to ask again what it is.
+    pub(super) fn read_failed(&self, ino: Ino, error: &ReadError) -> Errno {
+        tracing::warn!(%error, %ino, "a read failed");
+        if matches!(error.kind(), ErrorKind::Changed | ErrorKind::NotFound) {
+            self.tree.changed(ino);
+        }
+        errno::of_read(error)
+    }
+}
+
+fn len_of(chunks: &[bytes::Bytes]) -> usize {
+    chunks.iter().map(bytes::Bytes::len).sum()
+}
+
+/// Reads what the kernel has in memory; fewer bytes only at the end of the file. `None` if that would have to wait.
+fn in_memory(file: BorrowedFd<'_>, offset: u64, memory: &mut [u8]) -> Option<usize> {
+    let mut done = 0;
+    while done < memory.len() {
+        let mut rest = [rustix::io::IoSliceMut::new(&mut memory[done..])];
+        match rustix::io::preadv2(file, &mut rest, offset + done as u64, ReadWriteFlags::NOWAIT) {
+            Ok(0) => break,
+            Ok(len) => done += len,
+            Err(_) => return None,
+        }
+    }
+    Some(done)
+}
+
+/// Reads, and waits for the disk.
+fn from_disk(file: &File, offset: u64, size: usize) -> Result<Vec<u8>, Errno> {
+    let mut bytes = vec![0; size];
+    let mut done = 0;
+    while done < size {
+        match rustix::io::pread(file, &mut bytes[done..], offset + done as u64) {
+            Ok(0) => break,
+            Ok(len) => done += len,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    bytes.truncate(done);
+    Ok(bytes)
+}
