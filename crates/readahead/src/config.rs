@@ -30,14 +30,14 @@ pub struct ReadAheadConfig {
 }
 
 impl Default for ReadAheadConfig {
-    /// Four times as large at each shortage: from 1 MiB to what a fast line needs in four steps of some 100 ms; in seven,
-    /// by twice, a cold GiB takes 15 % longer (docs/benchmarks.md, sequential-read-at). 32 MiB in any case: four requests of 8 MiB in flight. 512 MiB with spare memory: the 64 requests that the
-    /// request gate allows at most.
+    /// Eight times as large at each shortage: from 1 MiB to what a fast line needs in three steps of some 100 ms; in seven,
+    /// by twice, a cold GiB takes a third longer (docs/decisions/0007). 32 MiB in any case: four requests of 8 MiB in
+    /// flight. 512 MiB with spare memory: the 64 requests that the request gate allows at most.
     fn default() -> Self {
         Self {
             enabled: true,
             size: ByteSize::mib(32).bytes(),
-            multiplier: 4.0,
+            multiplier: 8.0,
             max: ByteSize::mib(512).bytes(),
             unit: ByteSize::mib(8).bytes(),
         }

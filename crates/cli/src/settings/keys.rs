@@ -138,7 +138,7 @@ pub(crate) const KEYS: &[Key] = &[
     key!(readahead.prefetch_enabled: bool, |_| Ok(()),
         "whether the next reads are guessed and fetched ahead; what a reader announces is in any case"),
     key!(readahead.prefetch_multiplier: f64, |v| within(*v, 1.0, 64.0),
-        "by how much a window grows when its reader has to wait; 4.0: from 1MiB to what a fast line needs in four steps of some 100 ms; 1.0 is never"),
+        "by how much a window grows when its reader has to wait; 8.0: from 1MiB to what a fast line needs in three steps of some 100 ms; 1.0 is never"),
     key!(readahead.by_extension: ByExtension, |_| Ok(()),
         "readahead_size for names with these extensions; video gets 64MiB, 4 s at 15 MB/s"),
     key!(http.connect_timeout: Duration, |v| within(*v, Duration::from_millis(1), Duration::from_hours(1)),

@@ -292,9 +292,14 @@ async fn make_ready(field: &Field<'_>, case: &Case, file: &Path) -> Result<()> {
         _ => Job::Sequential { block: 1 << 20 },
     };
     reader(field, case, file, once).await?;
-    if before == Before::Dropped {
+    if before != Before::Hot {
         let dropped = std::fs::File::open(file).and_then(|file| direct::drop_from_cache(&file));
         dropped.map_err(|e| CliError::local(file, "drop from the page cache", &e))?;
+    }
+    if before == Before::Kept {
+        for _ in 0..2 {
+            reader(field, case, file, once).await?;
+        }
     }
     Ok(())
 }
