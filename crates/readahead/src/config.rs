@@ -82,12 +82,6 @@ impl ReadAheadConfig {
         far.min(self.size.max(window + growth)).max(window)
     }
 
-    /// How long the requests are for `bytes` that a starving reader waits for: many at once, each worth its round trip.
-    pub(crate) fn piece(&self, bytes: u64) -> u64 {
-        let share = (bytes / AT_ONCE).next_multiple_of(BLOCK);
-        share.min(self.unit).max(FIRST_WINDOW)
-    }
-
     /// Where a window of this size may end: on multiples of what is returned. At most half the window, so that more
     /// than half of it is ahead after each refill.
     pub(crate) fn granule(&self, window: u64) -> u64 {
@@ -98,6 +92,12 @@ impl ReadAheadConfig {
         // Below a block of the cache, ends on round numbers save nothing.
         if granule < BLOCK { 1 } else { granule }
     }
+}
+
+/// How long the pieces are that `bytes` are asked for in, which a starving reader waits for: at most eight and one, each worth
+/// its round trip.
+pub(crate) fn piece(bytes: u64) -> u64 {
+    (bytes / AT_ONCE).next_multiple_of(BLOCK).max(FIRST_WINDOW)
 }
 
 #[cfg(test)]
@@ -166,11 +166,11 @@ mod tests {
 
     #[test]
     fn growth_is_cut_into_eight_requests_worth_their_round_trip() {
-        let config = config(32, 4.0, 512);
-        for (bytes, piece) in [(1, 1), (8, 1), (24, 3), (128, 8)] {
-            assert_eq!(config.piece(bytes * MIB), piece * MIB, "{bytes}");
+        for (bytes, len) in [(1, 1), (8, 1), (24, 3), (128, 16)] {
+            assert_eq!(piece(bytes * MIB), len * MIB, "{bytes}");
         }
-        assert_eq!(config.piece(8 * MIB + 8) % BLOCK, 0);
+        assert_eq!(piece(8 * MIB + 8) % BLOCK, 0);
+        assert!(u64::MAX / piece(u64::MAX) <= 8);
     }
 
     #[test]

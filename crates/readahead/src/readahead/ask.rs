@@ -5,6 +5,7 @@ use std::mem;
 use forebay_types::ByteRange;
 
 use super::ReadAhead;
+use crate::config::piece;
 use crate::edge::{Heading, ceil, floor};
 use crate::ledger::Owner;
 use crate::plan::{Pattern, Plan, Read};
@@ -92,14 +93,10 @@ impl ReadAhead {
                     break;
                 }
                 room -= fits.len();
-                let piece = if grows {
-                    self.config.piece(fits.len())
-                } else {
-                    fits.len()
-                };
+                let most = if grows { piece(fits.len()) } else { fits.len() };
                 let mut rest = fits;
                 while !rest.is_empty() {
-                    let (next, after) = rest.split_at(piece);
+                    let (next, after) = rest.split_at(most);
                     self.ask(owner, next, plan);
                     rest = after;
                 }
