@@ -1,11 +1,14 @@
-//! What the control groups of this process (cgroup v2) allow it.
+//! What the control groups of this process allow it: memory in versions 1 and 2, CPUs in version 2.
 
 use std::path::{Component, Path, PathBuf};
 
 use crate::engine::EngineOptions;
 
-/// Where groups are seen as directories.
+/// Where groups of version 2 are seen as directories.
 const MOUNT: &str = "sys/fs/cgroup";
+
+/// Version 1 says that there is no limit by one of nearly 2^63 bytes: rounded down to a page, of whatever size.
+const UNLIMITED: u64 = 1 << 62;
 
 /// The control group of a process, and those above it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,19 +27,45 @@ pub struct CgroupLimit {
 }
 
 impl Cgroup {
-    /// The group of this process; `None` where there is no cgroup v2.
+    /// The group of this process in version 2; `None` where that is not mounted.
     pub fn of_this_process() -> Option<Self> {
         Self::below(Path::new("/"))
     }
 
+    /// The group of this process that its memory counts in: of version 1 where that has the controller, else of
+    /// version 2.
+    pub fn with_memory() -> Option<Self> {
+        Self::with_memory_below(Path::new("/"))
+    }
+
     /// As [`Self::of_this_process`], in the file tree below `root`.
     pub fn below(root: &Path) -> Option<Self> {
-        let text = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-        let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-        let mount = root.join(MOUNT);
-        let inside = Path::new(path)
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
+        let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
+        Self::in_mount(root.join(MOUNT), Path::new(own_path(&groups, "")?))
+    }
+
+    /// As [`Self::with_memory`], in the file tree below `root`.
+    pub fn with_memory_below(root: &Path) -> Option<Self> {
+        Self::of_version_1(root).or_else(|| Self::below(root))
+    }
+
+    fn of_version_1(root: &Path) -> Option<Self> {
+        let groups = std::fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
+        let mounts = std::fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
+        let path = Path::new(own_path(&groups, "memory")?);
+        let mut mounts = mounts_of_memory(&mounts);
+        // Another group's may be mounted here, too.
+        mounts.sort_by_key(|mount| !path.starts_with(&mount.shows));
+        mounts.into_iter().find_map(|mount| {
+            let inside = path.strip_prefix(mount.shows).unwrap_or(path);
+            Self::in_mount(root.join(mount.on), inside)
+        })
+    }
+
+    /// The group that is seen as `path` in `mount`.
+    fn in_mount(mount: PathBuf, path: &Path) -> Option<Self> {
+        let path = path.strip_prefix("/").unwrap_or(path);
+        let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
         // In a container the name may be that of the host, while the mount shows the container's own group only.
         let own = [inside.then(|| mount.join(path)), Some(mount.clone())]
             .into_iter()
@@ -63,7 +92,11 @@ impl Cgroup {
 
     /// Bytes of memory that our group may have.
     pub fn memory(&self) -> Option<CgroupLimit> {
-        self.tightest("memory.max", |text| text.trim().parse().ok())
+        let bytes = |text: &str| text.trim().parse().ok().filter(|bytes| *bytes < UNLIMITED);
+        // Each version has one of them.
+        ["memory.max", "memory.limit_in_bytes"]
+            .into_iter()
+            .find_map(|file| self.tightest(file, bytes))
     }
 
     /// Thousandths of a CPU that our group may use: `200000 100000` are 2,000.
@@ -76,12 +109,51 @@ impl Cgroup {
     }
 }
 
+/// A hierarchy of groups as it is mounted.
+#[derive(Debug, PartialEq, Eq)]
+struct HierarchyMount {
+    /// The group that is its root.
+    shows: PathBuf,
+    /// Where it is seen, without the slash in front.
+    on: PathBuf,
+}
+
+/// The path of a process in the hierarchy of version 1 that has `controller`, or in that of version 2, which names none.
+/// `groups` is its `/proc/self/cgroup`.
+fn own_path<'a>(groups: &'a str, controller: &str) -> Option<&'a str> {
+    groups.lines().find_map(|line| {
+        let (_, line) = line.split_once(':')?;
+        let (controllers, path) = line.split_once(':')?;
+        let mut controllers = controllers.split(',');
+        controllers.any(|name| name == controller).then_some(path)
+    })
+}
+
+/// Where `/proc/self/mountinfo` says that the memory controller of version 1 is mounted.
+fn mounts_of_memory(mounts: &str) -> Vec<HierarchyMount> {
+    let mount = |line: &str| {
+        let (place, kind) = line.split_once(" - ")?;
+        let (mut place, mut kind) = (place.split(' ').skip(3), kind.split(' '));
+        let (shows, on) = (place.next()?, place.next()?.strip_prefix('/')?);
+        let is_of_memory =
+            kind.next()? == "cgroup" && kind.nth(1)?.split(',').any(|option| option == "memory");
+        // Names of systemd's groups have backslashes, which are written in octal here; those of others have nothing
+        // else that would be.
+        let path = |text: &str| PathBuf::from(text.replace("\\134", "\\"));
+        is_of_memory.then(|| HierarchyMount {
+            shows: path(shows),
+            on: path(on),
+        })
+    };
+    mounts.lines().filter_map(mount).collect()
+}
+
 impl EngineOptions {
     /// The defaults, with less memory where a control group has little: a quarter of its limit at most, so that three
     /// are left for the rest of the process and for the page cache, which counts too.
     pub fn fitting_memory() -> Self {
         Self::fitting(
-            Cgroup::of_this_process()
+            Cgroup::with_memory()
                 .and_then(|group| group.memory())
                 .map(|limit| limit.value),
         )
@@ -98,103 +170,4 @@ impl EngineOptions {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A file tree in which the process is in `group`; `files` are below the mount.
-    fn tree(group: &str, files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        let write = |path: &str, text: &str| {
-            let path = root.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        };
-        write("proc/self/cgroup", &format!("1:cpu:/old\n0::{group}\n"));
-        for (path, text) in files {
-            write(&format!("{MOUNT}/{path}"), text);
-        }
-        root
-    }
-
-    #[test]
-    fn the_tightest_limit_on_the_way_up_binds() {
-        let root = tree(
-            "/a/b/c",
-            &[
-                ("a/b/c/cgroup.procs", ""),
-                ("a/b/c/memory.max", "max\n"),
-                ("a/b/memory.max", "3000\n"),
-                ("a/memory.max", "2000\n"),
-                ("memory.max", "9000\n"),
-            ],
-        );
-        let limit = Cgroup::below(root.path()).unwrap().memory().unwrap();
-        assert_eq!(limit.value, 2000);
-        assert!(limit.file.ends_with("sys/fs/cgroup/a/memory.max"), "{limit:?}");
-    }
-
-    #[test]
-    fn nothing_outside_of_the_mount_counts() {
-        for group in ["/a", "/..", "/a/../.."] {
-            let root = tree(
-                group,
-                &[
-                    ("cgroup.procs", ""),
-                    ("a/cgroup.procs", ""),
-                    ("../cgroup.procs", ""),
-                ],
-            );
-            std::fs::write(root.path().join("sys/fs/memory.max"), "1").unwrap();
-            assert_eq!(Cgroup::below(root.path()).unwrap().memory(), None, "{group}");
-        }
-    }
-
-    #[test]
-    fn a_container_that_is_told_the_name_on_the_host_sees_its_own_group() {
-        for group in ["/docker/0123abcd", "/../other"] {
-            let root = tree(group, &[("cgroup.procs", ""), ("memory.max", "7000")]);
-            let limit = Cgroup::below(root.path()).unwrap().memory().unwrap();
-            assert_eq!(limit.value, 7000, "{group}");
-        }
-    }
-
-    #[test]
-    fn cpus_are_quota_over_period() {
-        for (text, milli) in [
-            ("200000 100000\n", Some(2000)),
-            ("50000 100000", Some(500)),
-            ("max 100000", None),
-            ("100 0", None),
-            ("", None),
-        ] {
-            let root = tree("/", &[("cgroup.procs", ""), ("cpu.max", text)]);
-            let limit = Cgroup::below(root.path()).unwrap().milli_cpus();
-            assert_eq!(limit.map(|limit| limit.value), milli, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_quarter_of_a_small_limit_is_the_budget() {
-        const MIB: u64 = 1 << 20;
-        for (limit, budget) in [
-            (None, 256),
-            (Some(4096), 256),
-            (Some(1024), 256),
-            (Some(512), 128),
-            (Some(64), 16),
-        ] {
-            let options = EngineOptions::fitting(limit.map(|mib| mib * MIB));
-            assert_eq!(options.memory_budget, budget * MIB, "{limit:?} MiB");
-        }
-        assert!(EngineOptions::fitting_memory().memory_budget <= 256 * MIB);
-    }
-
-    #[test]
-    fn without_groups_of_version_2_there_is_nothing() {
-        let root = tree("/", &[]);
-        assert_eq!(Cgroup::below(root.path()), None, "not mounted");
-        std::fs::write(root.path().join("proc/self/cgroup"), "5:memory:/a\n").unwrap();
-        assert_eq!(Cgroup::below(root.path()), None, "version 1 only");
-        assert_eq!(Cgroup::below(&root.path().join("none")), None);
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 //! the mount answers, and ends; the other one lets go of the terminal and stays. What it does from then on it tells at its
 //! [`socket`]; `--status` asks there ([`status`]) and shows the answer ([`view`]).
 
+mod dead;
 mod mounted;
 mod screen;
 mod snapshot;
@@ -124,6 +125,8 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
         () = &mut stop => return Ok(()),
         () = std::future::ready(()) => {}
     }
+    let left = |e| CliError::local(&args.dir, "detach the dead mount on", &e);
+    dead::detach_all(&args.dir).map_err(left)?;
     let mount = Mount::start(&args.dir, tree, reader, source, options, &Handle::current())?;
     let mount = Arc::new(mount);
     // Before anybody hears that the mount answers: then it can be asked, too.

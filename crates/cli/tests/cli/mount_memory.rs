@@ -153,12 +153,9 @@ fn a_mount_with_little_memory_reads_much_more_than_that() {
             content
         })
         .collect();
-    // A quarter of the limit: where that is of cgroup v2, it is found; that of v1 has to be said.
+    // A quarter of the limit, which is found by itself.
     let budget = 48 * MIB;
-    let mut world = world(&lab, &cache).set("FOREBAY_CACHE_SIZE", "4GiB");
-    if !group.is_v2 {
-        world = world.set("FOREBAY_RANGE_MEMORY_BUDGET", "48MiB");
-    }
+    let world = world(&lab, &cache).set("FOREBAY_CACHE_SIZE", "4GiB");
     let at = At::new(&world);
     let child = group.start(&world.command(&["mount", "s3://bucket/", at.name(), "--foreground"]));
     let mut daemon = Daemon(child);

@@ -1,13 +1,16 @@
 //! The process behind a mount: killed, and mounted again.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use forebay_testkit::{Content, FaultKind, Lab, Point, Rule};
 use forebay_types::ByteRange;
+use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -29,14 +32,28 @@ impl At {
         self.0.to_str().unwrap()
     }
 
-    fn detach(&self) {
-        rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).unwrap();
+    /// The types of what is mounted there, the lowest first.
+    fn mounts(&self) -> Vec<String> {
+        let list = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let here = list
+            .lines()
+            .filter(|line| line.split(' ').nth(4) == Some(self.name()));
+        here.map(|line| {
+            line.split_once(" - ")
+                .unwrap()
+                .1
+                .split(' ')
+                .next()
+                .unwrap()
+                .to_owned()
+        })
+        .collect()
     }
 }
 
 impl Drop for At {
     fn drop(&mut self) {
-        while rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).is_ok() {}
+        while rustix::mount::unmount(&self.0, UnmountFlags::DETACH).is_ok() {}
     }
 }
 
@@ -53,10 +70,27 @@ pub(crate) fn world(lab: &Lab, cache: &TempDir) -> World {
     World::with(lab).set("FOREBAY_CACHE_DIR", cache.path().join("cache").to_str().unwrap())
 }
 
+/// What is said of a mount that is taken away because its process is gone.
+const DETACHED: &str = "its mount is detached";
+
 /// Mounts the bucket; the process that serves it.
 fn mount(world: &World, at: &At) -> Pid {
-    let said = world.run(&["mount", "s3://bucket/", at.name(), "--json"]).json();
-    Pid::from_raw(i32::try_from(said["pid"].as_u64().unwrap()).unwrap()).unwrap()
+    let (pid, said) = mount_and_hear(world, at);
+    assert!(!said.contains(DETACHED), "{said}");
+    pid
+}
+
+/// Mounts the bucket where that of a killed daemon is.
+fn mount_again(world: &World, at: &At) -> Pid {
+    let (pid, said) = mount_and_hear(world, at);
+    assert_eq!(said.matches(DETACHED).count(), 1, "{said}");
+    pid
+}
+
+fn mount_and_hear(world: &World, at: &At) -> (Pid, String) {
+    let outcome = world.run(&["mount", "s3://bucket/", at.name(), "--json"]);
+    let pid = i32::try_from(outcome.json()["pid"].as_u64().unwrap()).unwrap();
+    (Pid::from_raw(pid).unwrap(), outcome.stderr)
 }
 
 /// Ends it as a crash would, and waits until it has ended.
@@ -179,17 +213,111 @@ fn a_tree_whose_daemon_was_killed_is_mounted_again_and_reads_what_is_cached() {
         Err(error) => assert!(is_gone(&error), "{error}"),
     }
     // What is left there is taken away, though somebody has a file open in it.
-    at.detach();
     lab.reset_counts();
-    let again = mount(&world, &at);
+    let again = mount_again(&world, &at);
+    assert_eq!(at.mounts(), ["fuse.forebay"]);
     read_all();
     let asked = lab.counts();
     assert_eq!((asked.gets, asked.bytes_sent / MIB), (0, 0), "{asked:?}");
     drop(open);
     kill(again);
     // And once more, for good.
-    at.detach();
-    mount(&world, &at);
+    mount_again(&world, &at);
     read_all();
     world.run(&["unmount", at.name()]).ok();
+}
+
+/// A bucket with one file of a MiB.
+fn one_file() -> (Lab, TempDir, World, Content) {
+    let (lab, cache) = (lab(), on_disk());
+    let content = Content::pattern(7, MIB);
+    lab.objects().put("bucket", "file", content.clone());
+    let world = world(&lab, &cache);
+    (lab, cache, world, content)
+}
+
+#[test]
+fn a_dead_mount_is_unmounted_when_nobody_has_a_file_open_in_it() {
+    if !may_mount() {
+        return;
+    }
+    let (_lab, _cache, world, _) = one_file();
+    let at = At::new(&world);
+    let pid = mount(&world, &at);
+    let open = File::open(at.0.join("file")).unwrap();
+    kill(pid);
+    world
+        .run(&["unmount", at.name()])
+        .fails(1, &["cannot unmount", "end it first"]);
+    drop(open);
+    world.run(&["unmount", at.name()]).ok();
+    assert!(at.mounts().is_empty());
+}
+
+#[test]
+fn several_dead_mounts_are_detached_and_live_ones_stay() {
+    if !may_mount() {
+        return;
+    }
+    let (_lab, _cache, world, content) = one_file();
+    let at = At::new(&world);
+    let pids = [mount(&world, &at), mount(&world, &at)];
+    assert_eq!(at.mounts(), ["fuse.forebay"; 2], "the first lives, so it stays");
+    // What is below one that lives is not reached, dead or not.
+    kill(pids[0]);
+    let third = mount(&world, &at);
+    assert_eq!(at.mounts(), ["fuse.forebay"; 3]);
+    kill(pids[1]);
+    kill(third);
+    mount_again(&world, &at);
+    assert_eq!(at.mounts(), ["fuse.forebay"]);
+    assert!(std::fs::read(at.0.join("file")).unwrap() == content.read(ByteRange::new(0, MIB)));
+    world.run(&["unmount", at.name()]).ok();
+    assert!(at.mounts().is_empty());
+}
+
+/// Mounts a FUSE file system of another program on it, which is dead from the beginning.
+fn mount_another(at: &At) {
+    let device = File::options().read(true).write(true).open("/dev/fuse").unwrap();
+    let data = format!("fd={},rootmode=40000,user_id=0,group_id=0", device.as_raw_fd());
+    let data = CString::new(data).unwrap();
+    rustix::mount::mount(
+        "another",
+        &at.0,
+        "fuse.another",
+        MountFlags::RDONLY,
+        data.as_c_str(),
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_dead_mount_of_another_program_stays() {
+    if !may_mount() {
+        return;
+    }
+    let (_lab, _cache, world, _) = one_file();
+    let at = At::new(&world);
+    mount_another(&at);
+    let error = std::fs::metadata(&at.0).unwrap_err();
+    assert!(is_gone(&error), "{error}");
+    let outcome = world.run(&["mount", "s3://bucket/", at.name()]);
+    assert!(!outcome.stderr.contains(DETACHED), "{}", outcome.stderr);
+    outcome.fails(2, &["mnt"]);
+    assert_eq!(at.mounts(), ["fuse.another"]);
+}
+
+#[test]
+fn what_lies_upon_a_dead_mount_stays() {
+    if !may_mount() {
+        return;
+    }
+    let (_lab, _cache, world, _) = one_file();
+    let at = At::new(&world);
+    kill(mount(&world, &at));
+    mount_another(&at);
+    let outcome = world.run(&["mount", "s3://bucket/", at.name()]);
+    assert!(!outcome.stderr.contains(DETACHED), "{}", outcome.stderr);
+    outcome.fails(2, &["mnt"]);
+    assert_eq!(at.mounts(), ["fuse.forebay", "fuse.another"]);
 }

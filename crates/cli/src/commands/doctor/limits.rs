@@ -36,26 +36,29 @@ pub(super) fn cpus() -> Finding {
 }
 
 pub(super) fn cgroup_memory() -> Finding {
-    cgroup("cgroup memory limit", Cgroup::memory, |bytes| {
+    let group = Cgroup::with_memory().ok_or("no cgroup of memory here");
+    cgroup("cgroup memory limit", group, Cgroup::memory, |bytes| {
         format!("{:#}", ByteSize(bytes))
     })
 }
 
 pub(super) fn cgroup_cpu() -> Finding {
-    cgroup("cgroup CPU limit", Cgroup::milli_cpus, |milli| {
+    let group = Cgroup::of_this_process().ok_or("no cgroup v2 here");
+    cgroup("cgroup CPU limit", group, Cgroup::milli_cpus, |milli| {
         format!("{:.2} CPUs", milli as f64 / 1000.0)
     })
 }
 
 fn cgroup(
     name: &'static str,
+    group: Result<Cgroup, &'static str>,
     limit: fn(&Cgroup) -> Option<CgroupLimit>,
     shown: impl Fn(u64) -> String,
 ) -> Finding {
-    match Cgroup::of_this_process().map(|group| limit(&group)) {
-        None => Finding::new(name, Status::Unknown, "no cgroup v2 here"),
-        Some(None) => Finding::new(name, Status::Info, "none"),
-        Some(Some(CgroupLimit { value, file })) => {
+    match group.map(|group| limit(&group)) {
+        Err(why) => Finding::new(name, Status::Unknown, why),
+        Ok(None) => Finding::new(name, Status::Info, "none"),
+        Ok(Some(CgroupLimit { value, file })) => {
             let detail = format!("{} ({})", shown(value), file.to_string_lossy());
             Finding::new(name, Status::Info, detail)
         }
