@@ -5,6 +5,7 @@
 mod answers;
 mod bad_input;
 mod bench_direct;
+mod bench_mount;
 mod caching;
 mod direct;
 mod disk;
