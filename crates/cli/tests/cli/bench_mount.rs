@@ -1,8 +1,8 @@
 //! `bench mount`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::harness::World;
+use crate::harness::{World, files_below};
 
 /// Only root may mount.
 fn may_mount() -> bool {
@@ -53,7 +53,10 @@ fn rows_have_the_fields_of_the_contract() {
     }
     let chart = std::fs::read_to_string(world.path("chart.svg")).unwrap();
     assert!(chart.contains("direct-seq"));
-    // Nothing is left mounted.
+    // Nothing is left, mounted or not.
+    let left = files_below(world.home());
+    let of_bench = |path: &PathBuf| path.to_string_lossy().contains("forebay-bench-");
+    assert!(!left.iter().any(of_bench), "{left:?}");
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
     assert!(!mounts.contains("forebay-bench-"), "{mounts}");
 }

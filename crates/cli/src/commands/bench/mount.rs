@@ -64,7 +64,7 @@ pub(crate) fn run(session: &Session, args: &BenchMountArgs) -> Result<()> {
 
 /// Ours and the other take turns; the first turn of each warms it up and does not count.
 async fn row(field: &Field<'_>, case: &Case, runs: usize, bar: &ProgressBar) -> Result<Row> {
-    let mut ours = Side::ours(case);
+    let mut ours = Side::ours();
     let mut theirs = match case.against {
         Against::Native => Some(Side::Native),
         Against::Memory => Some(Side::memory(case)),

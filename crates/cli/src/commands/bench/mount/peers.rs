@@ -68,7 +68,7 @@ pub(super) async fn rows(field: &Field<'_>, cases: &[Case], runs: usize) -> Resu
             continue;
         }
         for case in cases.iter().filter(|case| case.setting == Setting::Cold) {
-            let mut ours = Side::ours(case);
+            let mut ours = Side::ours();
             let (mut us, mut them) = (Vec::new(), Vec::new());
             for _ in 0..runs {
                 us.push(ours.sample(field, case).await?);

@@ -35,8 +35,8 @@ pub(super) struct Field<'a> {
 
 /// Who does what is to be done.
 pub(super) enum Side {
-    /// A mount of ours; kept from one run to the next unless each begins with an empty cache.
-    Ours(Option<Daemon>),
+    /// A mount of ours, and a directory for its cache; kept from one run to the next unless each begins with an empty cache.
+    Ours(Option<(Daemon, TempDir)>),
     /// The file where it lies.
     Native,
     /// A server that does nothing.
@@ -139,7 +139,7 @@ impl<'a> Field<'a> {
 }
 
 impl Side {
-    pub(super) fn ours(_: &Case) -> Self {
+    pub(super) fn ours() -> Self {
         Self::Ours(None)
     }
 
@@ -161,13 +161,14 @@ impl Side {
                     return perform(field, case, &daemon, EXACT, BIG).await;
                 }
                 if kept.is_none() {
+                    let own = field.scratch()?;
                     let cache = match case.setting {
-                        Setting::Warm | Setting::Served(_) => field.warm().await?.to_owned(),
-                        Setting::Local | Setting::Cold | Setting::Listed => field.scratch()?.keep(),
+                        Setting::Warm | Setting::Served(_) => field.warm().await?,
+                        Setting::Local | Setting::Cold | Setting::Listed => own.path(),
                     };
-                    *kept = Some(field.mount(case.setting, &cache).await?);
+                    *kept = Some((field.mount(case.setting, cache).await?, own));
                 }
-                let Some(daemon) = kept else {
+                let Some((daemon, _)) = kept else {
                     return Err(lost("forebay mount", &"it is gone"));
                 };
                 let file = if case.setting == Setting::Local {
