@@ -58,12 +58,7 @@ impl MemoryMount {
     /// What the system says.
     pub fn unmount(mut self) -> io::Result<()> {
         self.mountpoint.unmount()?;
-        for thread in std::mem::take(&mut self.threads) {
-            thread
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))?;
-        }
-        Ok(())
+        session::join(self.threads)
     }
 }
 

@@ -134,13 +134,7 @@ impl Mount {
     /// If the kernel ended the session in another way.
     pub fn wait(&self) -> io::Result<()> {
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut outcome = Ok(());
-        for thread in threads {
-            let ended = thread
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")));
-            outcome = outcome.and(ended);
-        }
+        let outcome = session::join(threads);
         self.mountpoint
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -176,6 +176,18 @@ pub(crate) fn start(
         .collect()
 }
 
+/// Waits until all threads have ended; the first error of one.
+pub(crate) fn join(threads: Vec<JoinHandle<io::Result<()>>>) -> io::Result<()> {
+    let mut outcome = Ok(());
+    for thread in threads {
+        let ended = thread
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("a thread panicked")));
+        outcome = outcome.and(ended);
+    }
+    outcome
+}
+
 fn serve(device: &Arc<Device>, fs: &Arc<impl Serve>) -> io::Result<()> {
     let mut buffer = vec![0; REQUEST];
     // Bytes on their way to the kernel; touched once and used for every read of this thread.

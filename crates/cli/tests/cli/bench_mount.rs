@@ -1,17 +1,9 @@
 //! `bench mount`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use crate::at::may_mount;
 use crate::harness::{World, files_below};
-
-/// Only root may mount.
-fn may_mount() -> bool {
-    let may = rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists();
-    if !may {
-        eprintln!("not run: this process may not mount");
-    }
-    may
-}
 
 #[test]
 fn rows_have_the_fields_of_the_contract() {

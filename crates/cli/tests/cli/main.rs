@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may panic like tests")]
 
 mod answers;
+mod at;
 mod bad_input;
 mod bench_direct;
 mod bench_mount;

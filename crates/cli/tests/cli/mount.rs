@@ -1,42 +1,10 @@
 //! `mount` and `unmount`, with the real kernel.
 
-use std::path::{Path, PathBuf};
-
 use forebay_testkit::Content;
 use forebay_types::ByteRange;
 
+use crate::at::{At, may_mount};
 use crate::harness::{World, lab, wait_for};
-
-/// Where it is mounted; taken away at the end, whatever happened.
-struct At(PathBuf);
-
-impl At {
-    fn new(world: &World) -> Self {
-        let at = world.path("mnt");
-        std::fs::create_dir_all(&at).unwrap();
-        Self(at)
-    }
-
-    fn is_mounted(&self) -> bool {
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-        mounts.contains(&*self.0.to_string_lossy())
-    }
-}
-
-impl Drop for At {
-    fn drop(&mut self) {
-        let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
-    }
-}
-
-/// Only root may mount.
-fn may_mount() -> bool {
-    let may = rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists();
-    if !may {
-        eprintln!("not run: this process may not mount");
-    }
-    may
-}
 
 fn words<'a>(url: &'a str, at: &'a At, more: &[&'a str]) -> Vec<&'a str> {
     let mut words = vec!["mount", url, at.0.to_str().unwrap()];

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use forebay_testkit::Content;
 
+use crate::at::{At, may_mount};
 use crate::harness::{lab, on_disk, wait_for};
-use crate::mount_process::{At, may_mount, world};
+use crate::mount_process::world;
 
 const MIB: u64 = 1 << 20;
 

@@ -5,65 +5,18 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use forebay_testkit::{Content, FaultKind, Lab, Point, Rule};
 use forebay_types::ByteRange;
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::MountFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::at::{At, may_mount};
 use crate::harness::{World, lab, on_disk, wait_for};
 
 const MIB: u64 = 1 << 20;
-
-/// Where it is mounted; taken away at the end, whatever happened.
-pub(crate) struct At(pub(crate) PathBuf);
-
-impl At {
-    pub(crate) fn new(world: &World) -> Self {
-        let at = world.path("mnt");
-        std::fs::create_dir_all(&at).unwrap();
-        Self(at)
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-
-    /// The types of what is mounted there, the lowest first.
-    fn mounts(&self) -> Vec<String> {
-        let list = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let here = list
-            .lines()
-            .filter(|line| line.split(' ').nth(4) == Some(self.name()));
-        here.map(|line| {
-            line.split_once(" - ")
-                .unwrap()
-                .1
-                .split(' ')
-                .next()
-                .unwrap()
-                .to_owned()
-        })
-        .collect()
-    }
-}
-
-impl Drop for At {
-    fn drop(&mut self) {
-        while rustix::mount::unmount(&self.0, UnmountFlags::DETACH).is_ok() {}
-    }
-}
-
-pub(crate) fn may_mount() -> bool {
-    let may = rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists();
-    if !may {
-        eprintln!("not run: this process may not mount");
-    }
-    may
-}
 
 /// A world whose cache is on a disk.
 pub(crate) fn world(lab: &Lab, cache: &TempDir) -> World {

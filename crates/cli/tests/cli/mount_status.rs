@@ -13,57 +13,10 @@ use forebay_testkit::{Content, FaultKind, Profile, Rule};
 use forebay_types::ByteRange;
 use serde_json::Value;
 
+use crate::at::{At, may_mount};
 use crate::harness::{Outcome, World, builder, lab, names_in, wait_for};
 
 const MIB: u64 = 1 << 20;
-
-/// Where it is mounted; taken away at the end, whatever happened.
-struct At(PathBuf);
-
-impl At {
-    fn new(world: &World) -> Self {
-        let at = world.path("mnt");
-        std::fs::create_dir_all(&at).unwrap();
-        Self(at)
-    }
-
-    fn name(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-
-    /// A file in it, opened by this program.
-    fn open(&self, name: &str) -> File {
-        File::open(self.0.join(name)).unwrap()
-    }
-
-    /// Once nobody has a file open there: another test of this process may just be starting a program, which has all its
-    /// files for a moment.
-    fn unmount(&self, world: &World) {
-        let unmount = || world.run(&["unmount", self.name()]);
-        wait_for("the end of all opens", || match unmount() {
-            busy if busy.stderr.contains("a program has a file") => false,
-            unmounted => {
-                unmounted.ok();
-                true
-            }
-        });
-    }
-}
-
-impl Drop for At {
-    fn drop(&mut self) {
-        while rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).is_ok() {}
-    }
-}
-
-/// Only root may mount.
-fn may_mount() -> bool {
-    let may = rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists();
-    if !may {
-        eprintln!("not run: this process may not mount");
-    }
-    may
-}
 
 /// The process that serves the mount, from what `mount --json` or a status says.
 fn pid(said: &Value) -> rustix::process::Pid {

@@ -1,7 +1,7 @@
 //! Files: opened and released.
 
 use std::fs::File;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use forebay_reader::{Handle, OpenOptions};
@@ -39,6 +39,17 @@ pub(super) enum Bytes {
     Local(Arc<File>),
     /// The read path.
     Remote(Handle),
+}
+
+impl OpenFile {
+    /// A local file that has all of its bytes.
+    pub(super) fn in_one_file(&self) -> Option<BorrowedFd<'_>> {
+        match (&self.whole, &self.bytes) {
+            (Some(whole), _) => Some(whole.as_fd()),
+            (None, Bytes::Local(file)) => Some(file.as_fd()),
+            (None, Bytes::Remote(_)) => None,
+        }
+    }
 }
 
 impl Fs {
@@ -93,6 +104,10 @@ impl Fs {
         };
         let (device, liked) = (reply.device(), self.options.io);
         let opened = self.passthrough.open(ino, device, &mut whole, liked);
+        if let Opened::Backed(_) = &opened {
+            // Somebody opened it before, and the kernel has his: a second one would be mapped for nothing.
+            whole = None;
+        }
         let (flags, id) = match &opened {
             Opened::Backed(backing) => {
                 Counters::count(&self.counters.passthrough_opens);

@@ -1,7 +1,7 @@
 //! Reads of an open file, and what they end in.
 
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -31,33 +31,28 @@ impl Fs {
         Counters::count(&self.counters.reads);
         Counters::count(&file.figures.reads);
         let size = (size as usize).min(scratch.len());
-        if let Some(piece) = file.map.as_ref().and_then(|map| map.here(offset, size)) {
-            if let Bytes::Remote(handle) = &file.bytes {
-                handle.count_handed_out(ByteRange::at(offset, piece.len as u64));
+        if let Some(all) = file.in_one_file() {
+            if let Some(piece) = file.map.as_ref().and_then(|map| map.here(offset, size)) {
+                self.in_full(&file, offset, piece.len);
+                reply.mapped(piece);
+                return;
             }
-            self.at_once(&file, piece.len);
-            reply.mapped(piece);
-            return;
-        }
-        if let (Bytes::Remote(handle), None) = (&file.bytes, &file.whole)
-            && let Some(chunks) = handle.try_chunks_at(offset, size)
-        {
-            self.at_once(&file, len_of(&chunks));
-            reply.chunks(&chunks);
-            return;
-        }
-        let here = match (&file.bytes, &file.whole) {
-            (Bytes::Local(local), _) => in_memory(local.as_fd(), offset, &mut scratch[..size]),
-            (Bytes::Remote(handle), Some(whole)) => {
-                let read = in_memory(whole.as_fd(), offset, &mut scratch[..size]);
-                read.inspect(|len| handle.count_handed_out(ByteRange::at(offset, *len as u64)))
+            if let Some(len) = in_memory(all, offset, &mut scratch[..size]) {
+                self.in_full(&file, offset, len);
+                reply.bytes(&[&scratch[..len]]);
+                return;
             }
-            (Bytes::Remote(handle), None) => handle.try_read_at(offset, &mut scratch[..size]),
-        };
-        if let Some(len) = here {
-            self.at_once(&file, len);
-            reply.bytes(&[&scratch[..len]]);
-            return;
+        } else if let Bytes::Remote(handle) = &file.bytes {
+            if let Some(chunks) = handle.try_chunks_at(offset, size) {
+                self.at_once(&file, len_of(&chunks));
+                reply.chunks(&chunks);
+                return;
+            }
+            if let Some(len) = handle.try_read_at(offset, &mut scratch[..size]) {
+                self.at_once(&file, len);
+                reply.bytes(&[&scratch[..len]]);
+                return;
+            }
         }
         let (this, ino, reading) = (self.clone(), file.ino, file.clone());
         let ask = async move {
@@ -88,6 +83,14 @@ impl Fs {
                 }
             }
         });
+    }
+
+    /// Counts a read from a file that has all of an object; its handle does not see it.
+    fn in_full(&self, file: &OpenFile, offset: u64, len: usize) {
+        if let Bytes::Remote(handle) = &file.bytes {
+            handle.count_handed_out(ByteRange::at(offset, len as u64));
+        }
+        self.at_once(file, len);
     }
 
     /// Counts a read that nobody had to wait for.

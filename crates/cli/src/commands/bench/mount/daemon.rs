@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use forebay_mount::{IoMode, MemoryMount, MountOptions};
 use forebay_types::{Clock, SystemClock};
-use rustix::mount::UnmountFlags;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
@@ -111,7 +110,7 @@ impl Drop for Daemon {
             std::thread::sleep(Duration::from_millis(5));
         }
         // What it left mounted would keep the directory from going.
-        while rustix::mount::unmount(self.dir.path(), UnmountFlags::DETACH).is_ok() {
+        while forebay_mount::unmount(self.dir.path(), true).is_ok() {
             tracing::debug!(what = self.what, "left its mount behind");
         }
     }

@@ -103,9 +103,7 @@ impl<'a> Field<'a> {
             let file = Scratch::take(&dir.path().join(NAME), self.args.size.bytes())?;
             file.fill().await?;
             // Read from the disk it lies in memory in larger pieces than as it was written: 20 instead of 10 GB/s here.
-            let path = file.path().to_owned();
-            let drop = || std::fs::File::open(&path).and_then(|file| direct::drop_from_cache(&file));
-            drop().map_err(|e| CliError::local(&path, "drop from the page cache", &e))?;
+            drop_pages(file.path())?;
             Ok::<_, CliError>((file, dir))
         });
         made.await.map(|(_, dir)| dir.path())
@@ -294,8 +292,7 @@ async fn make_ready(field: &Field<'_>, case: &Case, file: &Path) -> Result<()> {
     };
     reader(field, case, file, once).await?;
     if before != Before::Hot {
-        let dropped = std::fs::File::open(file).and_then(|file| direct::drop_from_cache(&file));
-        dropped.map_err(|e| CliError::local(file, "drop from the page cache", &e))?;
+        drop_pages(file)?;
     }
     if before == Before::Kept {
         for _ in 0..2 {
@@ -303,6 +300,12 @@ async fn make_ready(field: &Field<'_>, case: &Case, file: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What the kernel has of a file is dropped.
+fn drop_pages(path: &Path) -> Result<()> {
+    let dropped = std::fs::File::open(path).and_then(|file| direct::drop_from_cache(&file));
+    dropped.map_err(|e| CliError::local(path, "drop from the page cache", &e))
 }
 
 /// A program from its start to its end.

@@ -1,0 +1,76 @@
+//! Where tests mount.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::harness::{World, wait_for};
+
+/// A directory to mount on; all that is mounted there is taken away at the end, whatever happened.
+pub(crate) struct At(pub(crate) PathBuf);
+
+impl At {
+    pub(crate) fn new(world: &World) -> Self {
+        let at = world.path("mnt");
+        std::fs::create_dir_all(&at).unwrap();
+        Self(at)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    pub(crate) fn is_mounted(&self) -> bool {
+        !self.mounts().is_empty()
+    }
+
+    /// The types of what is mounted there, the lowest first.
+    pub(crate) fn mounts(&self) -> Vec<String> {
+        let list = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let here = list
+            .lines()
+            .filter(|line| line.split(' ').nth(4) == Some(self.name()));
+        here.map(|line| {
+            line.split_once(" - ")
+                .unwrap()
+                .1
+                .split(' ')
+                .next()
+                .unwrap()
+                .to_owned()
+        })
+        .collect()
+    }
+
+    /// A file in it, opened by this program.
+    pub(crate) fn open(&self, name: &str) -> File {
+        File::open(self.0.join(name)).unwrap()
+    }
+
+    /// Once nobody has a file open there: another test of this process may just be starting a program, which has all its
+    /// files for a moment.
+    pub(crate) fn unmount(&self, world: &World) {
+        let unmount = || world.run(&["unmount", self.name()]);
+        wait_for("the end of all opens", || match unmount() {
+            busy if busy.stderr.contains("a program has a file") => false,
+            unmounted => {
+                unmounted.ok();
+                true
+            }
+        });
+    }
+}
+
+impl Drop for At {
+    fn drop(&mut self) {
+        while rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).is_ok() {}
+    }
+}
+
+/// Only root may mount.
+pub(crate) fn may_mount() -> bool {
+    let may = rustix::process::geteuid().is_root() && Path::new("/dev/fuse").exists();
+    if !may {
+        eprintln!("not run: this process may not mount");
+    }
+    may
+}
