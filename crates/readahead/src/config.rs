@@ -9,7 +9,7 @@ use crate::extension::ByExtension;
 pub(crate) const FIRST_WINDOW: u64 = ByteSize::mib(1).bytes();
 
 /// Requests that the growth of a window is cut into.
-const AT_ONCE: u64 = 8;
+const AT_ONCE: u64 = 4;
 
 /// Settings of one [`ReadAhead`](crate::ReadAhead). The crate's page says how they act together.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +94,7 @@ impl ReadAheadConfig {
     }
 }
 
-/// How long the pieces are that `bytes` are asked for in, which a starving reader waits for: at most eight and one, each worth
+/// How long the pieces are that `bytes` are asked for in, which a starving reader waits for: at most four and one, each worth
 /// its round trip.
 pub(crate) fn piece(bytes: u64) -> u64 {
     (bytes / AT_ONCE).next_multiple_of(BLOCK).max(FIRST_WINDOW)
@@ -165,8 +165,8 @@ mod tests {
     }
 
     #[test]
-    fn growth_is_cut_into_eight_requests_worth_their_round_trip() {
-        for (bytes, len) in [(1, 1), (8, 1), (24, 3), (128, 16)] {
+    fn growth_is_cut_into_four_requests_worth_their_round_trip() {
+        for (bytes, len) in [(1, 1), (8, 2), (24, 6), (128, 32)] {
             assert_eq!(piece(bytes * MIB), len * MIB, "{bytes}");
         }
         assert_eq!(piece(8 * MIB + 8) % BLOCK, 0);

@@ -20,7 +20,7 @@
 //! - The first window of a run is `multiplier` × its longest read so far, at least 1 MiB, at most `size`.
 //! - A window grows to `multiplier` × itself when the reader starves on bytes that had been asked for, and once only
 //!   until what was ahead then has been read: up to `size` in any case, further up to `max` as far as
-//!   there is spare memory, in whole requests. What it grows by is asked for in up to eight requests of at least 1 MiB: one long
+//!   there is spare memory, in whole requests. What it grows by is asked for in up to four requests of at least 1 MiB: one long
 //!   one comes no faster than its connection. With a `multiplier` of 1.0 or less it never grows, whatever `size` and `max` are.
 //! - So `multiplier` says how fast a window gets from its first size to `size`: from 1 MiB to 32 MiB in five steps
 //!   with 2.0, in three with 4.0. It does not change how large it gets, except 1.0 or less.
