@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Who may depend on whom, dev-dependencies apart. A new arrow is a decision: it changes the picture first.
-const PICTURE: [(&str, &[&str]); 12] = [
+const PICTURE: [(&str, &[&str]); 13] = [
     ("types", &[]),
     ("disk", &["types"]),
     ("source", &["types", "disk"]),
@@ -14,6 +14,7 @@ const PICTURE: [(&str, &[&str]); 12] = [
     ("reader", &["types", "source", "range", "cache", "readahead"]),
     ("vfs", &["types", "source", "range"]),
     ("mount", &["types", "source", "range", "cache", "reader", "vfs"]),
+    ("log", &["types", "source", "range", "cache", "reader"]),
     ("testkit", &["types"]),
     (
         "forebay",
