@@ -40,6 +40,12 @@ enum Next {
     Named(Box<(crate::Reader, Target)>),
     /// Its first bytes are on their way, and stay while this handle lives.
     Begun(tokio::task::JoinHandle<Option<Handle>>),
+    /// Open already: `range` of it follows, of which the first `begun` bytes were asked for.
+    Open {
+        handle: Handle,
+        range: ByteRange,
+        begun: u64,
+    },
 }
 
 impl Next {
@@ -51,9 +57,9 @@ impl Next {
 }
 
 impl Handle {
-    pub(crate) fn new(blocks: Blocks) -> Self {
+    pub(crate) fn new(blocks: Blocks, ahead_to: u64) -> Self {
         let config = blocks.shared.read_ahead(&blocks.object.id.key, blocks.unit());
-        let size = blocks.object.size();
+        let size = blocks.object.size().min(ahead_to);
         let inner = Arc::new(Inner {
             ahead: Mutex::new(Ahead::new(config, size)),
             blocks,
@@ -105,6 +111,18 @@ impl Handle {
         let named = Next::Named(Box::new((reader.clone(), target)));
         let mut next = self.inner.next.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *next, named).end();
+    }
+
+    /// Says that the reader goes on with `range` of `next` where its read-ahead ends here: it goes on there, and after that
+    /// with what follows `next`. `next` stays open for as long as this handle. A chain must have an end.
+    pub fn continues_in(&self, next: &Self, range: ByteRange) {
+        let open = Next::Open {
+            range: range.clamp_to(next.size()),
+            handle: next.clone(),
+            begun: 0,
+        };
+        let mut next = self.inner.next.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *next, open).end();
     }
 
     /// Copies the bytes from `offset` on into `buf`, if all of them (as far as the object goes) are here: in memory or in
@@ -339,9 +357,30 @@ impl Inner {
         }
     }
 
-    /// Begins the object that follows, once.
+    /// Begins what follows: one that is to be opened once, one that is open as far as is wished.
     fn go_beyond(&self, bytes: u64) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Next::Open { handle, range, begun } = &mut *next {
+            let inner = &handle.inner;
+            let unit = inner.blocks.unit();
+            // Whole requests, or the rest.
+            let wish = if bytes < range.len() {
+                bytes / unit * unit
+            } else {
+                range.len()
+            };
+            if wish > *begun {
+                let wanted = ByteRange::new(range.start() + *begun, range.start() + wish);
+                let started = inner.blocks.begin(wanted, Intent::Ahead);
+                inner.ahead().adopt(started.tasks);
+                let to = started.refused.unwrap_or(wanted.end()).max(wanted.start());
+                *begun = to - range.start();
+            }
+            if *begun == range.len() && bytes > range.len() {
+                inner.go_beyond(bytes - range.len());
+            }
+            return;
+        }
         if let Next::Named(_) = &*next
             && let Next::Named(named) = std::mem::take(&mut *next)
         {

@@ -19,6 +19,7 @@ use crate::reader::Reader;
 pub struct OpenOptions {
     first: u64,
     freshness: Option<Freshness>,
+    read_ahead_to: u64,
 }
 
 impl Default for OpenOptions {
@@ -27,6 +28,7 @@ impl Default for OpenOptions {
         Self {
             first: ByteSize::mib(1).bytes(),
             freshness: None,
+            read_ahead_to: u64::MAX,
         }
     }
 }
@@ -43,6 +45,13 @@ impl OpenOptions {
     #[must_use]
     pub fn freshness(mut self, freshness: Freshness) -> Self {
         self.freshness = Some(freshness);
+        self
+    }
+
+    /// Where read-ahead ends: for a reader of one section of an object, to whom the rest is of no use.
+    #[must_use]
+    pub fn read_ahead_to(mut self, end: u64) -> Self {
+        self.read_ahead_to = end;
         self
     }
 }
@@ -83,7 +92,7 @@ impl Reader {
         let found = self
             .find(asking, &target.config, RangeSpec::From(0), options.freshness)
             .await?;
-        Ok(found.into_handle())
+        Ok(found.into_handle_ahead_to(options.read_ahead_to).0)
     }
 
     /// Finds out the version, and what `spec` means in it. Whole blocks are asked for, since only those can be kept.
@@ -241,7 +250,11 @@ impl Found {
 
     /// A handle, and what the range means that was asked for.
     pub(crate) fn into_handle_and_range(self) -> (Handle, ByteRange) {
-        let handle = Handle::new(self.blocks);
+        self.into_handle_ahead_to(u64::MAX)
+    }
+
+    fn into_handle_ahead_to(self, end: u64) -> (Handle, ByteRange) {
+        let handle = Handle::new(self.blocks, end);
         if let Some(first) = self.first {
             let blocks = &handle.inner.blocks;
             let mut want = Want::new(first.range(), blocks.fetch.target().intent);

@@ -64,7 +64,7 @@ impl ReadAhead {
         };
         let (owner, heading, window) = (run.owner, *heading, window.size().min(share));
         let limit = run.limit;
-        let past = run.position().saturating_add(window.min(self.config.size));
+        let past = run.position().saturating_add(window);
         let past = match heading {
             Heading::Forward if limit == self.object_size => past.saturating_sub(self.object_size),
             Heading::Forward | Heading::Backward => 0,

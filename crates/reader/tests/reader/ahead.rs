@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use forebay_readahead::ReadAheadConfig;
+use forebay_reader::OpenOptions;
 use forebay_testkit::{Face, Profile};
+use forebay_types::ByteRange;
 
 use crate::world::{KIB, MIB, Setup, World, check, settled, within};
 
@@ -118,4 +120,47 @@ async fn switched_off_it_fetches_what_is_read() {
     let stats = handle.stats();
     assert_eq!(stats.read_ahead.asked_ahead, 0);
     assert!(stats.range.bytes_fetched <= 4 * MIB + 64 * KIB, "{stats:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_of_sections_is_read_ahead_across_its_joints_and_no_further() {
+    let world = World::new(Setup::small_parts());
+    let names = ["s-1", "s-2", "s-3", "s-4"];
+    let contents: Vec<_> = (1..)
+        .zip(names)
+        .map(|(n, name)| world.put(name, n, 3 * MIB))
+        .collect();
+    let reader = world.reader();
+    // Of each object the middle MiB.
+    let section = ByteRange::new(MIB, 2 * MIB);
+    let mut handles = Vec::new();
+    for name in names {
+        let options = OpenOptions::default()
+            .first(64 * KIB)
+            .read_ahead_to(section.end());
+        handles.push(within(reader.open(world.target(name), options)).await.unwrap());
+    }
+    for pair in handles.windows(2) {
+        pair[0].continues_in(&pair[1], section);
+    }
+    handles[0].will_read(section);
+    check(&handles[0], &contents[0], MIB, 64 * KIB).await;
+    // Everything is asked for by now: the window is larger than all of it.
+    within(async {
+        while world.lab.counts().bytes_sent < 4 * MIB || world.lab.counts().concurrent_requests > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    let before = world.lab.counts().gets;
+    for (handle, content) in handles.iter().zip(&contents) {
+        for at in (MIB..2 * MIB).step_by(64 * KIB as usize) {
+            check(handle, content, at, 64 * KIB).await;
+        }
+    }
+    let counts = world.lab.counts();
+    assert_eq!(counts.gets, before, "all of it was here");
+    assert!(counts.bytes_sent <= 4 * (MIB + 128 * KIB), "{counts:?}");
+    drop(handles);
+    settled(&world, &reader).await;
 }
