@@ -108,6 +108,27 @@ impl Cache {
         shared.object(name, id)
     }
 
+    /// Forgets what is kept of this version: its bytes are not what its reader knows they should be. Blocks for a few system
+    /// calls.
+    pub fn forget(&self, id: &ObjectId) {
+        self.remove(id, |kept| kept == id);
+    }
+
+    /// Takes the entry of this name out of the directory, if it is one that `which` means.
+    pub(crate) fn remove(&self, id: &ObjectId, which: impl FnOnce(&ObjectId) -> bool) {
+        let shared = self.shared();
+        let name = Name::of(&id.origin, &id.key);
+        if let Some(object) = shared.object_of(name)
+            && which(object.id())
+            && let Some(open) = object.open()
+            && let Ok(shard) = name.shard_in(&shared.dir)
+        {
+            let instance = open.known.instance;
+            drop(open);
+            shared.note_failure(shared.replace(&shard, name, instance));
+        }
+    }
+
     /// A read was answered from the cache.
     pub fn count_hit(&self, bytes: u64) {
         self.shared().count(Count::Hits, 1);

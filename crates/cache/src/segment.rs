@@ -12,7 +12,6 @@ use twox_hash::XxHash3_128;
 use crate::cache::{Cache, Cached};
 use crate::error::CacheError;
 use crate::fill::{Fill, Stored};
-use crate::name::Name;
 use crate::object::{ReadOutcome, Wait};
 use crate::options::{Accounting, CacheOptions};
 use crate::stats::{CacheStats, Count};
@@ -142,17 +141,12 @@ impl SegmentCache {
 
     /// A value could not be kept: the one before it must not be taken for it.
     fn remove_older(&self, id: &ObjectId) {
-        let shared = self.cache.shared();
-        let name = Name::of(&id.origin, &id.key);
-        if let Some(object) = shared.object_of(name)
-            && object.id() != id
-            && let Some(open) = object.open()
-            && let Ok(shard) = name.shard_in(&shared.dir)
-        {
-            let instance = open.known.instance;
-            drop(open);
-            shared.note_failure(shared.replace(&shard, name, instance));
-        }
+        self.cache.remove(id, |kept| kept != id);
+    }
+
+    /// The cache below it, for a reader that shares the directory.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
     }
 }
 

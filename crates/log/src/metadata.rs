@@ -14,9 +14,13 @@
 //! [`MetadataStore::dead_objects`] when their time has come; whoever deleted them in the bucket says so.
 
 mod error;
+mod rules;
+mod section;
+mod sqlite;
 mod store;
 
 pub use error::{MetadataError, Result};
+pub use sqlite::SqliteMetadataStore;
 pub use store::{
     Commit, CommittedOffset, Compaction, DeadObject, GroupInfo, Lease, MetadataStore, NewSegment,
     PartitionInfo, Restored, RestoredPartition, SegmentInfo, TopicConfig, TopicInfo, Upload,

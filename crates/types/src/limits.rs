@@ -32,3 +32,27 @@ pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Largest settings file read, in bytes.
 pub const MAX_SETTINGS_BYTES: u64 = 1024 * 1024;
+
+/// Most sections of one segment of the log: a flush of more partitions is several objects.
+pub const MAX_SEGMENT_SECTIONS: usize = 64 * 1024;
+
+/// Most runs of one section of a segment: 16 GiB of batches or more, as each run but the last has 64 KiB at least.
+pub const MAX_SEGMENT_RUNS: usize = 256 * 1024;
+
+/// Largest index block of a segment, in bytes: it is read into memory whole.
+pub const MAX_SEGMENT_INDEX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Largest record batch read or built, in bytes as it is stored. Kafka's brokers take 1 MiB unless told otherwise.
+pub const MAX_BATCH_BYTES: usize = 64 * 1024 * 1024;
+
+/// Largest record batch after decompression, in bytes: what one reader's memory has to hold.
+pub const MAX_DECOMPRESSED_BATCH_BYTES: usize = 128 * 1024 * 1024;
+
+/// Most records in one batch.
+pub const MAX_BATCH_RECORDS: u32 = 4 * 1024 * 1024;
+
+/// Most headers of one record. Each takes two bytes of the batch at least, and 64 in memory.
+pub const MAX_RECORD_HEADERS: u32 = 4096;
+
+/// Largest window of a zstd frame, as a power of two: zstd's own limit, which every level of a producer keeps.
+pub const MAX_ZSTD_WINDOW_LOG: u32 = 27;

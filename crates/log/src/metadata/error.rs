@@ -6,7 +6,7 @@ use ulid::Ulid;
 use crate::topic::{TopicName, TopicPartition};
 
 /// What a metadata store answers with.
-pub type Result<T> = std::result::Result<T, MetadataError>;
+pub type Result<T, E = MetadataError> = std::result::Result<T, E>;
 
 /// Why it could not.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +34,7 @@ pub enum MetadataError {
         topic: TopicName,
     },
     /// A newer writer has the partition.
-    #[error("{at} was taken over by another writer (epoch {current}, this one wrote in epoch {epoch})")]
+    #[error("{at}: {}", fenced(*epoch, *current))]
     Fenced {
         /// Which partition.
         at: TopicPartition,
@@ -117,6 +117,13 @@ pub enum MetadataError {
         /// What to do about it.
         kind: ErrorKind,
     },
+}
+
+fn fenced(epoch: u64, current: u64) -> String {
+    if epoch == current {
+        return format!("its lease of epoch {epoch} was given back, nothing can be written in it any more");
+    }
+    format!("it was taken over by another writer (epoch {current}, this one wrote in epoch {epoch})")
 }
 
 impl MetadataError {

@@ -1,0 +1,216 @@
+//! Bringing the runs that a read needs.
+
+use bytes::Bytes;
+use forebay_reader::ReadError;
+use forebay_types::{ByteRange, ErrorKind, RangeSpec};
+
+use super::cursor::{Cursor, Stored};
+use super::segments::Segment;
+use crate::error::{LogError, Result};
+use crate::log::Log;
+use crate::segment::{IndexEntry, SegmentError, verify_run};
+use crate::topic::TopicPartition;
+
+/// Bytes of runs that are fetched at a time: enough that a hop costs little, and little enough that a reader of thousands
+/// of partitions does not hold much of each.
+const AT_ONCE: u64 = 1 << 20;
+
+/// Fetches in a row after which a reader is taken to read in order.
+const IN_ORDER: u32 = 2;
+
+/// How often the metadata is asked again where a segment is, when its object is gone: it was compacted away under the
+/// reader. Twice in one read would be a marvel.
+const LOOKED_UP_ANEW: u32 = 3;
+
+impl Cursor {
+    /// Brings the runs from the reader's place on, as many as about `records` records or `bytes` bytes need.
+    pub(super) async fn fetch(
+        &mut self,
+        log: &Log,
+        at: &TopicPartition,
+        records: usize,
+        bytes: usize,
+    ) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            let missing = match self.try_fetch(log, at, records, bytes).await {
+                Err(error @ LogError::MissingObject { .. }) => error,
+                done => return done,
+            };
+            // Compacted, and swept: the metadata knows where its records are now. If it names the same object again,
+            // that one is lost.
+            let before = self.segments.current().map(|segment| segment.info.object);
+            self.segments.forget();
+            let next = self.next();
+            let now = self.segments.at(log, at, next).await?;
+            tries += 1;
+            if tries > LOOKED_UP_ANEW || now.map(|segment| segment.info.object) == before {
+                return Err(missing);
+            }
+        }
+    }
+
+    async fn try_fetch(
+        &mut self,
+        log: &Log,
+        at: &TopicPartition,
+        records: usize,
+        bytes: usize,
+    ) -> Result<()> {
+        let next = self.next();
+        let Some(segment) = self.segments.at(log, at, next).await? else {
+            let what = format!("{at} is said to go beyond offset {next}, and no segment holds that");
+            return Err(log.metadata_error(what));
+        };
+        // Nothing is stored of the offsets before it.
+        let from = next.max(segment.info.base_offset);
+        let Some(first) = segment.index.find(from) else {
+            let end = segment.info.next_offset;
+            self.skip_to(end);
+            return Ok(());
+        };
+        let last = last_needed(&segment.index.entries()[first..], records, bytes);
+        let runs: Vec<IndexEntry> = segment.index.entries()[first..=first + last].to_vec();
+        let handle = segment.open(log).await?;
+        let (base, section, object) = (segment.info.base_offset, segment.section(), segment.info.object);
+        let start = section.start() + runs[0].position;
+        let length = runs.iter().map(|run| u64::from(run.length)).sum();
+        let range = ByteRange::at(start, length);
+        self.skip_to(from);
+        self.read_ahead(log, at, base, &handle, section, start).await?;
+        let segment = self.segments.current().expect("it was just found");
+        let bytes = read_runs(segment, log, range, &runs).await?;
+        self.in_order += 1;
+        self.stored = Stored {
+            bytes,
+            object,
+            position: start,
+        };
+        Ok(())
+    }
+
+    /// Tells read-ahead what this reader's fetches show.
+    async fn read_ahead(
+        &mut self,
+        log: &Log,
+        at: &TopicPartition,
+        base: u64,
+        handle: &forebay_reader::Handle,
+        section: ByteRange,
+        start: u64,
+    ) -> Result<()> {
+        if !log.shared.options.prefetch_enabled || self.in_order < IN_ORDER {
+            return Ok(());
+        }
+        self.segments.link(log, at).await?;
+        // In the segment where it began the policy finds out by itself, in the next ones it need not.
+        let elsewhere = self.declared.is_some_and(|declared| declared != base);
+        if elsewhere {
+            handle.will_read(ByteRange::new(start, section.end()));
+        }
+        self.declared = Some(base);
+        Ok(())
+    }
+
+    /// Passes over runs of the present segment that are older than `timestamp`; whether one is left that is not.
+    pub(super) async fn skip_runs_before(
+        &mut self,
+        log: &Log,
+        at: &TopicPartition,
+        timestamp: i64,
+    ) -> Result<bool> {
+        let next = self.next();
+        let Some(segment) = self.segments.at(log, at, next).await? else {
+            let what = format!("{at} is said to go beyond offset {next}, and no segment holds that");
+            return Err(log.metadata_error(what));
+        };
+        let entries = segment.index.entries();
+        let from = segment
+            .index
+            .find(next.max(segment.info.base_offset))
+            .unwrap_or(entries.len());
+        let found = entries[from..].iter().find(|run| run.max_timestamp >= timestamp);
+        let (to, is_there) = match found {
+            Some(run) => (run.base_offset, true),
+            None => (segment.info.next_offset, false),
+        };
+        self.skip_to(to);
+        Ok(is_there)
+    }
+}
+
+/// The last of `runs` that is needed for so many records and bytes.
+fn last_needed(runs: &[IndexEntry], records: usize, bytes: usize) -> usize {
+    let (mut have_records, mut have_bytes) = (0_u64, 0_u64);
+    let (records, bytes) = (records as u64, (bytes as u64).min(AT_ONCE));
+    for (at, run) in runs.iter().enumerate() {
+        have_records += u64::from(run.records);
+        have_bytes += u64::from(run.length);
+        let longer = runs.get(at + 1).map_or(0, |next| u64::from(next.length));
+        if have_records >= records || have_bytes >= bytes || have_bytes + longer > AT_ONCE {
+            return at;
+        }
+    }
+    runs.len().saturating_sub(1)
+}
+
+/// Reads runs that lie side by side, and looks at their checksums.
+async fn read_runs(segment: &mut Segment, log: &Log, range: ByteRange, runs: &[IndexEntry]) -> Result<Bytes> {
+    let bytes = loop {
+        let handle = segment.open(log).await?;
+        match handle.read_at(range.start(), range.len() as usize).await {
+            Ok(bytes) => break bytes,
+            Err(error) if error.kind() == ErrorKind::Changed && segment.ask_anew(log).await? => {}
+            Err(error) => return Err(segment.read_error(log, error)),
+        }
+    };
+    match verify(runs, &bytes) {
+        Ok(()) => Ok(bytes),
+        Err(error) => read_past_the_cache(segment, log, range, runs, error).await,
+    }
+}
+
+/// The bytes are not those that were written. If the bucket has the right ones, something went wrong on the way, and what
+/// is in the cache may be as wrong: it goes in any case.
+async fn read_past_the_cache(
+    segment: &mut Segment,
+    log: &Log,
+    range: ByteRange,
+    runs: &[IndexEntry],
+    error: SegmentError,
+) -> Result<Bytes> {
+    let name = segment.name(log);
+    tracing::warn!(object = name, %error, "wrong bytes: read again from the bucket, and forgotten by the cache");
+    let id = segment.open(log).await?.id().clone();
+    // With the handle goes what it keeps in memory.
+    segment.handle = None;
+    if let Some(cache) = log.reader().cache().cloned() {
+        let _ = tokio::task::spawn_blocking(move || cache.forget(&id)).await;
+    }
+    let mut target = log.target(&segment.info)?;
+    target.known = None;
+    let read = log
+        .reader()
+        .engine()
+        .read(target, RangeSpec::Bounded(range))
+        .await;
+    let (bytes, _) = read.map_err(|error| segment.read_error(log, ReadError::from(error)))?;
+    match verify(runs, &bytes) {
+        Ok(()) => Ok(bytes),
+        Err(source) => Err(LogError::Segment {
+            at: segment.info.at.clone(),
+            object: name,
+            source,
+        }),
+    }
+}
+
+fn verify(runs: &[IndexEntry], bytes: &[u8]) -> std::result::Result<(), SegmentError> {
+    let mut rest = bytes;
+    for run in runs {
+        let (bytes, after) = rest.split_at(rest.len().min(run.length as usize));
+        verify_run(run, bytes)?;
+        rest = after;
+    }
+    Ok(())
+}
