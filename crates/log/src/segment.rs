@@ -69,6 +69,29 @@
 //!
 //! Later versions keep the magics, the sizes of head and footer, and the places of versions and CRCs in head, footer and
 //! batch index. So a reader can always tell a newer object ([`SegmentError::Newer`]) from a damaged one.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use forebay_log::batch::{BatchBuilder, Codec};
+//! use forebay_log::segment::{SegmentBuilder, SegmentKind, SegmentReader};
+//! use forebay_log::{TopicName, TopicPartition};
+//! use ulid::Ulid;
+//!
+//! let mut batch = BatchBuilder::new(Codec::Zstd);
+//! batch.push(1_700_000_000_000, None, Some(b"one"), &[])?;
+//! batch.push(1_700_000_000_001, None, Some(b"two"), &[])?;
+//! let orders = TopicPartition::new(TopicName::new("orders")?, 0);
+//! let mut segment = SegmentBuilder::new(Ulid::from_parts(1_700_000_000_002, 42), SegmentKind::Flush);
+//! segment.begin_section(&orders, 1)?;
+//! segment.push_batch(batch.finish(100)?)?;
+//! let built = segment.finish()?;
+//! assert_eq!((built.sections[0].base_offset, built.sections[0].next_offset), (100, 102));
+//!
+//! let reader = SegmentReader::open(Bytes::from(built.chunks.concat()))?;
+//! let records = reader.read_from(&orders, 101, 10)?;
+//! assert_eq!(records[0].value, "two");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod build;
 mod error;

@@ -272,3 +272,6 @@ pub(super) fn put_section(section: &Section, out: &mut Vec<u8>) {
     out.put_u64(section.length);
     section.index.put(out);
 }
+
+#[cfg(test)]
+mod tests;

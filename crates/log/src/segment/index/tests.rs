@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use bytes::BufMut;
 use forebay_types::ErrorKind;
 use proptest::prelude::*;
@@ -72,7 +70,8 @@ fn runs_are_found_by_offset_and_by_time() {
 
 #[test]
 fn runs_fit_each_other_and_their_section() {
-    let lies: [(&str, fn(&mut [IndexEntry; 3])); 13] = [
+    type Lie = fn(&mut [IndexEntry; 3]);
+    let lies: [(&str, Lie); 13] = [
         ("overlap", |all| all[1].position -= 1),
         ("gap", |all| all[1].position += 1),
         ("not at the beginning", |all| all[0].position = 1),

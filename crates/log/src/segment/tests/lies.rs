@@ -117,7 +117,7 @@ fn footers_promise_what_can_be() {
     refused(lie(|footer| footer.size = 0), "was written with 0");
     refused(
         with_index(&index, 2, |footer| {
-            footer.index_length = footer.index_position + footer.index_length;
+            footer.index_length += footer.index_position;
             footer.index_position = 0;
         }),
         "does not lie before",

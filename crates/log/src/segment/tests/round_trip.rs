@@ -153,7 +153,7 @@ fn batches_are_not_copied() {
     assert!(built.chunks.iter().any(|chunk| chunk.as_ptr() == batch.as_ptr()));
     let object = object(&built);
     let inside = object.as_ptr_range();
-    let reader = SegmentReader::open(object.clone()).unwrap();
+    let reader = SegmentReader::open(object).unwrap();
     let read = reader.batches(0).unwrap().next().unwrap().unwrap();
     assert!(inside.contains(&read.bytes().as_ptr()));
 }
