@@ -216,6 +216,8 @@ pub(crate) enum BenchCommand {
     Direct(BenchDirectArgs),
     /// Through a mount: handed to the kernel, served, cold, names; beside the file itself, a server that does nothing, and other mounts
     Mount(BenchMountArgs),
+    /// A log in the built-in lab server: catching up, polling, many consumers and partitions, look-ups, producing
+    Log(BenchLogArgs),
     /// One measured run in a process of its own; orders come on standard input
     #[command(hide = true)]
     Worker,
@@ -278,6 +280,29 @@ pub(crate) struct BenchMountArgs {
     /// Run other mounts that are installed (s3fs, rclone) beside ours
     #[arg(long)]
     pub(crate) peers: bool,
+    /// Write a bar chart (SVG)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchLogArgs {
+    /// Which cases, or how their names begin: catch-up, verbatim, cold, poll, hit, consumers, lookup, produce, consume; all if
+    /// none is named
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) cases: Vec<String>,
+    /// Bytes of the values of a topic
+    #[arg(long, default_value = "512MiB", value_name = "SIZE")]
+    pub(crate) size: ByteSize,
+    /// Repetitions of each case; medians are shown
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// Ranges in flight (max_concurrent_ranges)
+    #[arg(long, default_value_t = 16)]
+    pub(crate) connections: usize,
+    /// Measure look-ups in this database too: postgres://user:password@host/database?schema=SCRATCH, whose log is forgotten
+    #[arg(long, value_name = "URL")]
+    pub(crate) postgres: Option<String>,
     /// Write a bar chart (SVG)
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,

@@ -55,6 +55,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Bench(BenchCommand::Read(args)) => bench::read(&session, &args),
         Command::Bench(BenchCommand::Direct(args)) => bench::direct(&session, &args),
         Command::Bench(BenchCommand::Mount(args)) => bench::mount(&session, &args),
+        Command::Bench(BenchCommand::Log(args)) => bench::log(&session, &args),
         Command::Bench(BenchCommand::Memory) => bench::memory(),
         Command::Bench(BenchCommand::Worker) => bench::worker(&session),
         Command::Bench(BenchCommand::Serve) => bench::serve(),

@@ -33,6 +33,7 @@ const PICTURE: [(&str, &[&str]); 13] = [
             "reader",
             "vfs",
             "mount",
+            "log",
             "testkit",
         ],
     ),

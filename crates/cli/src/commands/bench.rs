@@ -3,12 +3,14 @@
 //! Each run is a process of its own (`worker`), so that CPU time and peak memory are its own, and so is the lab
 //! server ([`serve`]). Ours and the baseline take turns, A B A B; medians are shown, the first pair is thrown away.
 //! `cases` says what is measured and what docs/benchmarks.md promises, `engine` and `cached` do it, `report` says what
-//! comes out. Caches of runs are temporary directories beside the user's. Disks are measured by `direct`, mounts by `mount`.
+//! comes out. Caches of runs are temporary directories beside the user's. Disks are measured by `direct`, mounts by `mount`, topics by
+//! `log`.
 
 mod cached;
 mod cases;
 mod direct;
 mod engine;
+mod log;
 mod mount;
 mod peers;
 mod plot;
@@ -20,6 +22,7 @@ mod work;
 mod worker;
 
 pub(crate) use direct::run as direct;
+pub(crate) use log::run as log;
 pub(crate) use mount::run as mount;
 pub(crate) use sample::cpu_time;
 pub(crate) use work::lab_options;

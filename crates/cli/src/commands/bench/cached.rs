@@ -99,6 +99,7 @@ pub(super) async fn run(
         connections: Some(subject.opener.transport().meter().connections()),
         cache: bench.figures(&measured, stats.bytes_fetched),
         latencies: measured.latencies,
+        ..Done::default()
     })
 }
 

@@ -67,6 +67,14 @@ pub(crate) enum Measure {
     Latency,
     Requests,
     Memory,
+    /// Records a second.
+    Records,
+    /// The slowest of a hundred.
+    Tail,
+    /// Reads that found everything here, among all.
+    Hits,
+    /// Objects written.
+    Puts,
 }
 
 /// What one row of a report is to say.

@@ -22,14 +22,19 @@ pub(crate) struct Row {
     pub(crate) case: String,
     pub(crate) mb_s: Option<f64>,
     pub(crate) cpu_s_per_gib: Option<f64>,
+    pub(crate) records_s: Option<f64>,
     pub(crate) baseline: Option<String>,
     pub(crate) baseline_mb_s: Option<f64>,
     pub(crate) baseline_cpu_s_per_gib: Option<f64>,
+    pub(crate) baseline_records_s: Option<f64>,
     /// Ours over the baseline, higher is better; for times the baseline's over ours.
     pub(crate) ratio: Option<f64>,
     pub(crate) goal: Option<f64>,
     pub(crate) requests: Option<u64>,
     pub(crate) baseline_requests: Option<u64>,
+    /// Objects written, and how many were allowed.
+    pub(crate) puts: Option<u64>,
+    pub(crate) baseline_puts: Option<f64>,
     pub(crate) connections: Option<u64>,
     pub(crate) fetched: Option<u64>,
     pub(crate) served: Option<u64>,
@@ -38,6 +43,7 @@ pub(crate) struct Row {
     pub(crate) fetched_per_served_goal: Option<f64>,
     /// Reads that found all their bytes here, among all reads.
     pub(crate) hit_rate: Option<f64>,
+    pub(crate) baseline_hit_rate: Option<f64>,
     /// Fills that the cache did not keep.
     pub(crate) drops: Option<u64>,
     /// Bytes in the cache afterwards, for each byte fetched.
@@ -82,6 +88,10 @@ fn cpu_per_gib(sample: &Sample) -> f64 {
     sample.cpu_seconds / (sample.served as f64 / f64::from(1 << 30))
 }
 
+fn records_s(sample: &Sample) -> Option<f64> {
+    sample.records.map(|records| records as f64 / sample.seconds)
+}
+
 impl Row {
     /// Ours beside what it is compared with; `theirs` is empty where that is no run of its own.
     pub(crate) fn compare(terms: &Terms, ours: &[Sample], theirs: &[Sample]) -> Self {
@@ -94,11 +104,14 @@ impl Row {
             case: terms.case.clone(),
             mb_s: of(ours, mb_s),
             cpu_s_per_gib: of(ours, cpu_per_gib),
+            records_s: maybe(ours, records_s),
             baseline_mb_s: of(theirs, mb_s),
             baseline_cpu_s_per_gib: of(theirs, cpu_per_gib),
+            baseline_records_s: maybe(theirs, records_s),
             goal: terms.goal,
             requests: last.map(|s| s.requests),
             baseline_requests: theirs.last().map(|s| s.requests),
+            puts: last.and_then(|s| s.puts),
             connections: last.and_then(|s| s.connections),
             fetched: last.map(|s| s.fetched),
             served: last.map(|s| s.served),
@@ -126,6 +139,11 @@ impl Row {
                     Measure::Latency => row.baseline_p50_ms = Some(figure),
                     Measure::Memory => row.baseline_rss_mib = Some(figure),
                     Measure::Requests => row.baseline_requests = Some(figure as u64),
+                    Measure::Records => row.baseline_records_s = Some(figure),
+                    Measure::Tail => row.baseline_p99_ms = Some(figure),
+                    Measure::Hits => row.baseline_hit_rate = Some(figure),
+                    // What is allowed follows from how long the run was.
+                    Measure::Puts => row.baseline_puts = last.and_then(|s| s.puts_allowed),
                 }
                 Some(name)
             }
@@ -140,6 +158,10 @@ impl Row {
             Measure::Latency => row.baseline_p50_ms.zip(row.p50_ms),
             Measure::Requests => count(row.baseline_requests).zip(count(row.requests)),
             Measure::Memory => row.baseline_rss_mib.zip(row.rss_mib),
+            Measure::Records => row.records_s.zip(row.baseline_records_s),
+            Measure::Tail => row.baseline_p99_ms.zip(row.p99_ms),
+            Measure::Hits => row.hit_rate.zip(row.baseline_hit_rate),
+            Measure::Puts => row.baseline_puts.zip(count(row.puts)),
         }
         .map(|(over, under)| over / under);
         row
@@ -177,16 +199,19 @@ impl Report {
 /// A heading, and how a row shows what stands below it.
 type Column = (&'static str, fn(&Row) -> Option<String>);
 
-const COLUMNS: [Column; 21] = [
+const COLUMNS: [Column; 24] = [
     ("case", |row| Some(row.case.clone())),
     ("MB/s", |row| number(row.mb_s, 0)),
     ("CPU s/GiB", |row| number(row.cpu_s_per_gib, 3)),
+    ("M rec/s", |row| number(row.records_s.map(|n| n / 1e6), 2)),
     ("baseline", |row| row.baseline.clone()),
     ("MB/s", |row| number(row.baseline_mb_s, 0)),
     ("CPU s/GiB", |row| number(row.baseline_cpu_s_per_gib, 3)),
+    ("M rec/s", |row| number(row.baseline_records_s.map(|n| n / 1e6), 2)),
     ("ratio", |row| number(row.ratio, 3)),
     ("goal", |row| number(row.goal, 2)),
     ("reqs", |row| count(row.requests)),
+    ("puts", |row| count(row.puts)),
     ("conns", |row| count(row.connections)),
     ("fetch/s", |row| number(row.fetched_per_served, 3)),
     ("hits %", |row| percent(row.hit_rate)),

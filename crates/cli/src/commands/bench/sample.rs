@@ -59,6 +59,12 @@ pub(crate) struct Sample {
     pub(crate) kept: Option<f64>,
     pub(crate) starved: Option<f64>,
     pub(crate) wasted: Option<f64>,
+    /// Records of a log.
+    pub(crate) records: Option<u64>,
+    /// Objects written.
+    pub(crate) puts: Option<u64>,
+    /// What was promised of those for a run of this length and size.
+    pub(crate) puts_allowed: Option<f64>,
 }
 
 /// What a run returns; the rest of its sample is looked up when it is over.
@@ -71,6 +77,9 @@ pub(super) struct Done {
     pub(super) connections: Option<u64>,
     pub(super) latencies: Vec<Duration>,
     pub(super) cache: CacheFigures,
+    pub(super) records: Option<u64>,
+    pub(super) puts: Option<u64>,
+    pub(super) puts_allowed: Option<f64>,
 }
 
 /// What only runs through the cache have.
@@ -137,6 +146,9 @@ impl Done {
             kept: self.cache.kept,
             starved: self.cache.starved,
             wasted: self.cache.wasted,
+            records: self.records,
+            puts: self.puts,
+            puts_allowed: self.puts_allowed,
         }
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
 use super::direct;
+use super::log;
 use super::mount;
 use super::sample::{Sample, Spec};
 use super::work;
@@ -22,6 +23,7 @@ pub(super) enum Orders {
     Read(Spec),
     Direct(direct::Spec),
     Mount(mount::Orders),
+    Log(log::Spec),
 }
 
 impl Orders {
@@ -30,6 +32,7 @@ impl Orders {
             Self::Read(spec) => spec.config.as_deref(),
             Self::Direct(spec) => spec.config.as_deref(),
             Self::Mount(_) => None,
+            Self::Log(spec) => spec.config.as_deref(),
         }
     }
 }
@@ -40,6 +43,7 @@ pub(super) fn run(session: &Session) -> Result<()> {
         Orders::Read(spec) => work::run(session, &spec),
         Orders::Direct(spec) => direct::work(session, &spec),
         Orders::Mount(orders) => mount::work(session, &orders),
+        Orders::Log(spec) => log::work(session, &spec),
     }?;
     session.output.line(&to_json(&sample)?)
 }

@@ -1,0 +1,123 @@
+//! `forebay bench log`: topics written to the lab and read back.
+//!
+//! `plan` says what is measured, against what, and what is promised. Each run is a worker (`work`): a log over the lab's
+//! bucket, its metadata and its cache in a scratch directory of the whole bench, where `prepare` has put topics. Ours and
+//! what it is compared with take turns.
+
+mod plan;
+mod prepare;
+mod produce;
+mod read;
+mod values;
+mod work;
+
+use forebay_types::ErrorKind;
+use indicatif::ProgressBar;
+
+use super::cases::Terms;
+use super::plot;
+use super::report::{Report, Row};
+use super::sample::{Sample, Who};
+use super::server::{LabProcess, LabSpec};
+use super::worker::{self, Orders};
+use crate::args::BenchLogArgs;
+use crate::exit::{CliError, Result};
+use crate::progress;
+use crate::session::Session;
+
+use plan::Case;
+pub(super) use work::{Spec, work};
+
+/// `forebay bench log`.
+pub(crate) fn run(session: &Session, args: &BenchLogArgs) -> Result<()> {
+    let cases = plan::cases(args)?;
+    let lab = LabProcess::start(&LabSpec {
+        standard: true,
+        big: args.size.bytes(),
+        exact: args.size.bytes(),
+        small: 0,
+    })?;
+    let mut report = Report::new(
+        "log",
+        "standard: 30 ms, 90 MB/s per connection; values half random bytes, half words",
+    );
+    let bar = progress::items(session.output, (cases.len() * (args.runs.max(1) + 1) * 2) as u64, "runs");
+    let scratch = super::prepare::scratch(session)?;
+    session.block_on_uncaught(async {
+        let _caught = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+        let bench = Bench {
+            session,
+            args,
+            lab: &lab,
+            scratch: scratch.path(),
+        };
+        for case in &cases {
+            report.rows.push(bench.row(case, &bar).await?);
+        }
+        Ok(())
+    })?;
+    bar.finish_and_clear();
+    if let Some(path) = &args.plot {
+        std::fs::write(path, plot::bars(&report)).map_err(|e| CliError::local(path, "write", &e))?;
+    }
+    session.output.answer(&report, || report.text())
+}
+
+/// What all runs share.
+struct Bench<'a> {
+    session: &'a Session,
+    args: &'a BenchLogArgs,
+    lab: &'a LabProcess,
+    scratch: &'a std::path::Path,
+}
+
+impl Bench<'_> {
+    async fn row(&self, case: &Case, bar: &ProgressBar) -> Result<Row> {
+        if case.job.wants_topic() {
+            self.sample(case, Who::Prepare).await?;
+        }
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        // The first pair warms both sides up and does not count.
+        for run in 0..=self.args.runs.max(1) {
+            for (who, samples) in [(Who::Ours, &mut ours), (Who::Baseline, &mut theirs)] {
+                bar.inc(1);
+                if who == Who::Baseline && !case.has_other_run() {
+                    continue;
+                }
+                let sample = self.sample(case, who).await?;
+                if run > 0 {
+                    samples.push(sample);
+                }
+            }
+        }
+        let terms = Terms {
+            case: case.name.clone(),
+            measure: case.measure,
+            baseline: case.baseline,
+            goal: case.goal,
+            most_fetched: None,
+        };
+        Ok(Row::compare(&terms, &ours, &theirs))
+    }
+
+    async fn sample(&self, case: &Case, who: Who) -> Result<Sample> {
+        let fresh = super::prepare::scratch(self.session)?;
+        let spec = Spec {
+            who,
+            job: case.job,
+            shape: case.shape,
+            size: self.args.size.bytes(),
+            connections: self.args.connections,
+            endpoint: self.lab.endpoint().to_owned(),
+            dir: self.scratch.to_owned(),
+            fresh: fresh.path().to_owned(),
+            postgres: self.args.postgres.clone(),
+            config: self.session.config_flag.clone(),
+        };
+        worker::sample(&Orders::Log(spec), &case.name).await
+    }
+}
+
+fn failed(error: &dyn std::fmt::Display) -> CliError {
+    CliError::new(ErrorKind::Internal, error.to_string())
+}
