@@ -14,12 +14,14 @@
 //! [`MetadataStore::dead_objects`] when their time has come; whoever deleted them in the bucket says so.
 
 mod error;
+mod postgres;
 mod rules;
 mod section;
 mod sqlite;
 mod store;
 
 pub use error::{MetadataError, Result};
+pub use postgres::PostgresMetadataStore;
 pub use sqlite::SqliteMetadataStore;
 pub use store::{
     Commit, CommittedOffset, Compaction, DeadObject, GroupInfo, Lease, MetadataStore, NewSegment,

@@ -33,6 +33,8 @@ mod full;
 mod harness;
 mod lab;
 mod objects;
+#[cfg(feature = "full")]
+mod postgres;
 pub mod raw;
 #[cfg(feature = "full")]
 mod web;
@@ -46,5 +48,7 @@ pub use lab::{Face, Lab, LabBuilder, Profile, s3_settings};
 pub use objects::{
     Attributes, ListEntry, ListPage, ListQuery, Object, Objects, PartInfo, Preconditions, StoreError, Verdict,
 };
+#[cfg(feature = "full")]
+pub use postgres::Postgres;
 #[cfg(feature = "full")]
 pub use web::WebServer;

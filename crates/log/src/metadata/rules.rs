@@ -12,7 +12,7 @@ pub(super) use change::{
     may_commit, repeat,
 };
 pub(super) use lease::{Claim, LeaseRow, claim, ttl_ms};
-pub(super) use restore::RestorePlan;
+pub(super) use restore::{RestorePlan, RestoredSegment};
 
 use std::time::Duration;
 

@@ -226,7 +226,7 @@ pub trait MetadataStore: fmt::Debug + Send + Sync {
 
     // Topics.
 
-    /// Makes a topic. `partitions` is at least 1.
+    /// Makes a topic. `partitions` is 1 to 100,000.
     async fn create_topic(
         &self,
         name: &TopicName,
@@ -248,13 +248,14 @@ pub trait MetadataStore: fmt::Debug + Send + Sync {
     /// The ends of all partitions of a topic.
     async fn partitions_of(&self, topic: &TopicName) -> Result<Vec<PartitionInfo>>;
 
-    /// The segment that holds an offset.
+    /// The segment that holds an offset, also one below the log start as long as the segment is there.
     async fn find_segment_for_offset(&self, at: &TopicPartition, offset: u64) -> Result<Option<SegmentInfo>>;
 
     /// The first segment that begins at or after an offset: the next one, when asked with a segment's `next_offset`.
     async fn next_segment(&self, at: &TopicPartition, offset: u64) -> Result<Option<SegmentInfo>>;
 
-    /// The first segment in which a record has this timestamp or a later one.
+    /// The first segment in which a record has this timestamp or a later one. It may be one whose records at that time lie
+    /// below the log start. No timestamp is below 0: such a one finds the first segment that has any.
     async fn find_segment_for_timestamp(
         &self,
         at: &TopicPartition,
@@ -273,21 +274,24 @@ pub trait MetadataStore: fmt::Debug + Send + Sync {
 
     /// Gives `writer` the right to write all of these partitions until `ttl` from now, or none of them: each with a new
     /// epoch, also if the same writer has it already. Fails with `Held` while another writer's lease runs, and notes that
-    /// it is wanted. By the store's own clock.
+    /// it is wanted. By the store's own clock. `ttl` is a millisecond to a day.
     async fn acquire(&self, writer: Ulid, which: &[TopicPartition], ttl: Duration) -> Result<Vec<Lease>>;
 
-    /// Prolongs all leases that `writer` holds and gives back those which another writer waits for.
+    /// Prolongs all leases that `writer` holds, also those that ran out and that nobody took, until `ttl` from now, and
+    /// returns those which another writer waits for: until it gives them back.
     async fn renew(&self, writer: Ulid, ttl: Duration) -> Result<Vec<TopicPartition>>;
 
     /// Gives leases back. `writer` has nothing on its way to these partitions, and will write no more in these epochs.
-    /// Those that it does not hold any more are left alone.
+    /// Those that it does not hold any more are left alone. A commit in an epoch that was given back is `Fenced`.
     async fn release(&self, writer: Ulid, which: &[TopicPartition]) -> Result<()>;
 
-    /// Says what will be uploaded.
+    /// Says what will be uploaded. The same once more is nothing new; another key for it, or its key for another, is
+    /// `Invalid`.
     async fn register_upload(&self, upload: &Upload) -> Result<()>;
 
     /// Makes an uploaded object part of its partitions, all or nothing, durably. Prolongs nothing. Said again after it
-    /// succeeded, it succeeds again.
+    /// succeeded, it succeeds again, until its object is forgotten; with other contents it is `Invalid`. A lease that ran
+    /// out does not matter while nobody else took it.
     async fn commit_upload(&self, commit: &Commit) -> Result<()>;
 
     /// Puts one segment in the place of several. Fails with `Moved` if they are not all there any more as said, or do not
@@ -310,7 +314,7 @@ pub trait MetadataStore: fmt::Debug + Send + Sync {
     /// Objects that have been dead, or without a segment that refers to them, for longer than `grace`: at most `limit`.
     async fn dead_objects(&self, grace: Duration, limit: usize) -> Result<Vec<DeadObject>>;
 
-    /// These are deleted in the bucket.
+    /// These are deleted in the bucket. All or nothing: one that is not dead is `Invalid`, one that is not known is nothing.
     async fn forget_objects(&self, ids: &[Ulid]) -> Result<()>;
 
     // Groups.

@@ -69,7 +69,8 @@ impl Cursor {
             self.skip_to(end);
             return Ok(());
         };
-        let last = last_needed(&segment.index.entries()[first..], records, bytes);
+        let end = segment.info.next_offset;
+        let last = last_needed(&segment.index.entries()[first..], from, end, records, bytes);
         let runs: Vec<IndexEntry> = segment.index.entries()[first..=first + last].to_vec();
         let handle = segment.open(log).await?;
         let (base, section, object) = (segment.info.base_offset, segment.section(), segment.info.object);
@@ -103,12 +104,10 @@ impl Cursor {
             return Ok(());
         }
         self.segments.link(log, at).await?;
-        // In the segment where it began the policy finds out by itself, in the next ones it need not.
-        let elsewhere = self.declared.is_some_and(|declared| declared != base);
-        if elsewhere {
+        if self.declared != Some(base) {
             handle.will_read(ByteRange::new(start, section.end()));
+            self.declared = Some(base);
         }
-        self.declared = Some(base);
         Ok(())
     }
 
@@ -139,14 +138,16 @@ impl Cursor {
     }
 }
 
-/// The last of `runs` that is needed for so many records and bytes.
-fn last_needed(runs: &[IndexEntry], records: usize, bytes: usize) -> usize {
-    let (mut have_records, mut have_bytes) = (0_u64, 0_u64);
+/// The last of `runs`, which go on to offset `end`, that is needed for so many records from `from` on, or bytes. A hole
+/// counts as records: what it hides is fetched later.
+fn last_needed(runs: &[IndexEntry], from: u64, end: u64, records: usize, bytes: usize) -> usize {
     let (records, bytes) = (records as u64, (bytes as u64).min(AT_ONCE));
+    let mut have_bytes = 0_u64;
     for (at, run) in runs.iter().enumerate() {
-        have_records += u64::from(run.records);
         have_bytes += u64::from(run.length);
-        let longer = runs.get(at + 1).map_or(0, |next| u64::from(next.length));
+        let next = runs.get(at + 1);
+        let have_records = next.map_or(end, |next| next.base_offset) - from;
+        let longer = next.map_or(0, |next| u64::from(next.length));
         if have_records >= records || have_bytes >= bytes || have_bytes + longer > AT_ONCE {
             return at;
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use forebay_cache::Cache;
-use forebay_log::metadata::{MetadataStore, SqliteMetadataStore};
+use forebay_log::metadata::{MetadataStore, PostgresMetadataStore, SqliteMetadataStore};
 use forebay_log::{Log, LogOptions, TopicName};
 use forebay_range::{RangeEngine, RangeEngineConfig};
 use forebay_reader::{Freshness, Reader};
@@ -144,6 +144,10 @@ impl<'a> Bench<'a> {
     }
 
     async fn metadata(spec: &Spec, folder: &str) -> Result<Arc<dyn MetadataStore>> {
+        if let (Job::Lookup { postgres: true }, Some(url)) = (spec.job, &spec.postgres) {
+            let opened = PostgresMetadataStore::connect(url).await;
+            return Ok(Arc::new(opened.map_err(|e| failed(&e))?));
+        }
         let path = spec.dir.join("metadata").join(format!("{folder}.db"));
         let opened = SqliteMetadataStore::open(path).await;
         Ok(Arc::new(opened.map_err(|e| failed(&e))?))

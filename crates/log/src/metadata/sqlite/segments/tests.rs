@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use forebay_types::SystemClock;
 
 use super::super::schema;
