@@ -45,8 +45,8 @@ pub struct Plan {
     /// Passed by the reader, who will hardly come back: memory may drop them, read or not. Whole blocks; a run keeps
     /// 1 MiB behind it.
     pub done: Vec<ByteRange>,
-    /// Bytes of the window that reach past the end of the object: so much may be read of what comes next. It is what
-    /// may be ahead by now, not an addition to what an earlier plan said.
+    /// Bytes of the window that reach past the end of the object: so much may be read of what comes next, as far as there
+    /// is memory. It is what may be ahead by now, not an addition to what an earlier plan said.
     pub beyond: u64,
     /// What this read is taken for.
     pub pattern: Pattern,

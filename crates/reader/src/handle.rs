@@ -360,15 +360,19 @@ impl Inner {
     /// Begins what follows: one that is to be opened once, one that is open as far as is wished.
     fn go_beyond(&self, bytes: u64) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let spare = self.blocks.shared.spare();
         if let Next::Open { handle, range, begun } = &mut *next {
             let inner = &handle.inner;
             let unit = inner.blocks.unit();
             // Whole requests, or the rest.
-            let wish = if bytes < range.len() {
-                bytes / unit * unit
-            } else {
-                range.len()
+            let whole = |bytes: u64| {
+                if bytes < range.len() {
+                    bytes / unit * unit
+                } else {
+                    range.len()
+                }
             };
+            let wish = whole(bytes.min(*begun + spare));
             if wish > *begun {
                 let wanted = ByteRange::new(range.start() + *begun, range.start() + wish);
                 let started = inner.blocks.begin(wanted, Intent::Ahead);
@@ -387,7 +391,7 @@ impl Inner {
             let (reader, target) = *named;
             let work = async move {
                 let target = target.intent(Intent::Ahead);
-                let options = crate::OpenOptions::default().first(bytes);
+                let options = crate::OpenOptions::default().first(bytes.min(spare));
                 // Nobody waits: if it fails, whoever opens it will hear why.
                 reader.open(target, options).await.ok()
             };

@@ -106,7 +106,7 @@ impl ReadAhead {
             }
         }
         if self.config.enabled {
-            plan.beyond = past.min(room);
+            plan.beyond = past;
         }
     }
 

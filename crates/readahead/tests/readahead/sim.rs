@@ -175,7 +175,9 @@ impl Sim {
             self.wanted.add(*range);
             asked += range.len();
         }
-        assert!(asked.saturating_add(plan.beyond) <= spare || asked + plan.beyond == 0);
+        assert!(asked <= spare || asked == 0);
+        // What lies beyond is bounded by the window; how much memory there is for it, who carries the plan out looks.
+        assert!(plan.beyond <= self.config.size.max(self.config.max));
         let promised = |range: &ByteRange| {
             self.promised
                 .iter()

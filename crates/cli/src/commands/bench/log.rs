@@ -41,7 +41,11 @@ pub(crate) fn run(session: &Session, args: &BenchLogArgs) -> Result<()> {
         "log",
         "standard: 30 ms, 90 MB/s per connection; values half random bytes, half words",
     );
-    let bar = progress::items(session.output, (cases.len() * (args.runs.max(1) + 1) * 2) as u64, "runs");
+    let bar = progress::items(
+        session.output,
+        (cases.len() * (args.runs.max(1) + 1) * 2) as u64,
+        "runs",
+    );
     let scratch = super::prepare::scratch(session)?;
     session.block_on_uncaught(async {
         let _caught = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());

@@ -207,7 +207,9 @@ const COLUMNS: [Column; 24] = [
     ("baseline", |row| row.baseline.clone()),
     ("MB/s", |row| number(row.baseline_mb_s, 0)),
     ("CPU s/GiB", |row| number(row.baseline_cpu_s_per_gib, 3)),
-    ("M rec/s", |row| number(row.baseline_records_s.map(|n| n / 1e6), 2)),
+    ("M rec/s", |row| {
+        number(row.baseline_records_s.map(|n| n / 1e6), 2)
+    }),
     ("ratio", |row| number(row.ratio, 3)),
     ("goal", |row| number(row.goal, 2)),
     ("reqs", |row| count(row.requests)),

@@ -89,44 +89,142 @@ fn all(postgres: bool) -> Vec<Case> {
     for (codec, goal) in [(Codec::None, 5e6), (Codec::Lz4, 3e6), (Codec::Zstd, 2e6)] {
         let baseline = Baseline::Figure("records/s promised", goal);
         let small = shape(codec, 100);
-        add(&format!("catch-up-{codec}-100"), Job::CatchUp, small, Measure::Records, baseline, Some(1.0));
+        add(
+            &format!("catch-up-{codec}-100"),
+            Job::CatchUp,
+            small,
+            Measure::Records,
+            baseline,
+            Some(1.0),
+        );
     }
     for codec in [Codec::None, Codec::Lz4, Codec::Zstd] {
         let large = shape(codec, 1024);
-        add(&format!("catch-up-{codec}-1k"), Job::CatchUp, large, Measure::Records, Baseline::None, None);
+        add(
+            &format!("catch-up-{codec}-1k"),
+            Job::CatchUp,
+            large,
+            Measure::Records,
+            Baseline::None,
+            None,
+        );
     }
     let gigabyte = Baseline::Figure("MB/s promised", 1000.0);
-    add("verbatim-100", Job::Verbatim, shape(Codec::Lz4, 100), Measure::Throughput, gigabyte, Some(1.0));
-    add("verbatim-1k", Job::Verbatim, plain, Measure::Throughput, gigabyte, Some(1.0));
+    add(
+        "verbatim-100",
+        Job::Verbatim,
+        shape(Codec::Lz4, 100),
+        Measure::Throughput,
+        gigabyte,
+        Some(1.0),
+    );
+    add(
+        "verbatim-1k",
+        Job::Verbatim,
+        plain,
+        Measure::Throughput,
+        gigabyte,
+        Some(1.0),
+    );
     let read = Baseline::Run("bench read, cold");
     add("cold-1k", Job::Cold, plain, Measure::Throughput, read, Some(COLD));
-    add("cold-lz4-100", Job::Cold, shape(Codec::Lz4, 100), Measure::Throughput, read, None);
+    add(
+        "cold-lz4-100",
+        Job::Cold,
+        shape(Codec::Lz4, 100),
+        Measure::Throughput,
+        read,
+        None,
+    );
     let poll = Baseline::Figure("ms promised", 2.0);
-    add("poll-cached", Job::Poll, shape(Codec::Lz4, 100), Measure::Tail, poll, Some(1.0));
+    add(
+        "poll-cached",
+        Job::Poll,
+        shape(Codec::Lz4, 100),
+        Measure::Tail,
+        poll,
+        Some(1.0),
+    );
     let get = Baseline::Run("one request");
-    add("poll-cold", Job::ColdPoll, plain, Measure::Tail, get, Some(COLD_POLL));
+    add(
+        "poll-cold",
+        Job::ColdPoll,
+        plain,
+        Measure::Tail,
+        get,
+        Some(COLD_POLL),
+    );
     let hits = Baseline::Figure("share promised", 0.95);
     add("hit-rate", Job::Paced, plain, Measure::Hits, hits, Some(1.0));
     let one = Baseline::Run("one consumer");
-    add("consumers-8", Job::Consumers(8), plain, Measure::Requests, one, Some(1.0));
-    add("consumers-32", Job::Consumers(32), plain, Measure::Requests, one, Some(1.0));
+    add(
+        "consumers-8",
+        Job::Consumers(8),
+        plain,
+        Measure::Requests,
+        one,
+        Some(1.0),
+    );
+    add(
+        "consumers-32",
+        Job::Consumers(32),
+        plain,
+        Measure::Requests,
+        one,
+        Some(1.0),
+    );
     let sqlite = Baseline::Figure("ms promised", 1.0);
-    add("lookup-sqlite", Job::Lookup { postgres: false }, plain, Measure::Tail, sqlite, Some(1.0));
+    add(
+        "lookup-sqlite",
+        Job::Lookup { postgres: false },
+        plain,
+        Measure::Tail,
+        sqlite,
+        Some(1.0),
+    );
     if postgres {
         let promised = Baseline::Figure("ms promised", 3.0);
-        add("lookup-postgres", Job::Lookup { postgres: true }, plain, Measure::Tail, promised, Some(1.0));
+        add(
+            "lookup-postgres",
+            Job::Lookup { postgres: true },
+            plain,
+            Measure::Tail,
+            promised,
+            Some(1.0),
+        );
     }
     for (name, codec, value) in [
         ("produce-none-100", Codec::None, 100),
         ("produce-lz4-100", Codec::Lz4, 100),
         ("produce-lz4-1k", Codec::Lz4, 1024),
     ] {
-        add(name, Job::Produce, shape(codec, value), Measure::Records, Baseline::None, None);
+        add(
+            name,
+            Job::Produce,
+            shape(codec, value),
+            Measure::Records,
+            Baseline::None,
+            None,
+        );
     }
     let puts = Baseline::Figure("writes allowed: 4/s and 1 for 8 MiB", 0.0);
-    add("produce-1000", Job::Spread, shape(Codec::Lz4, 100), Measure::Puts, puts, Some(1.0));
+    add(
+        "produce-1000",
+        Job::Spread,
+        shape(Codec::Lz4, 100),
+        Measure::Puts,
+        puts,
+        Some(1.0),
+    );
     let spread = shape(Codec::Lz4, 100);
-    add("consume-1000", Job::ConsumeSpread, spread, Measure::Records, Baseline::None, None);
+    add(
+        "consume-1000",
+        Job::ConsumeSpread,
+        spread,
+        Measure::Records,
+        Baseline::None,
+        None,
+    );
     cases
 }
 
@@ -136,8 +234,13 @@ pub(crate) fn cases(args: &BenchLogArgs) -> Result<Vec<Case>> {
     if args.cases.is_empty() {
         return Ok(all);
     }
-    let begins = |case: &Case, wanted: &String| case.name == *wanted || case.name.starts_with(&format!("{wanted}-"));
-    if let Some(none) = args.cases.iter().find(|wanted| !all.iter().any(|case| begins(case, wanted))) {
+    let begins =
+        |case: &Case, wanted: &String| case.name == *wanted || case.name.starts_with(&format!("{wanted}-"));
+    if let Some(none) = args
+        .cases
+        .iter()
+        .find(|wanted| !all.iter().any(|case| begins(case, wanted)))
+    {
         let names: Vec<&str> = all.iter().map(|case| case.name.as_str()).collect();
         return Err(CliError::usage(format!(
             "there is no case '{none}' here; there are {}",

@@ -85,18 +85,27 @@ pub(super) async fn crowd(bench: &Bench<'_>) -> Result<Done> {
         }],
         groups: Vec::new(),
     };
-    bench.log.metadata().restore(&restored, true).await.map_err(|e| failed(&e))?;
+    bench
+        .log
+        .metadata()
+        .restore(&restored, true)
+        .await
+        .map_err(|e| failed(&e))?;
     Ok(Done::default())
 }
 
 pub(super) fn crowd_partition() -> Result<TopicPartition> {
-    Ok(TopicPartition::new(TopicName::new("crowd").map_err(|e| failed(&e))?, 0))
+    Ok(TopicPartition::new(
+        TopicName::new("crowd").map_err(|e| failed(&e))?,
+        0,
+    ))
 }
 
 /// An index as long as that of a MiB, by a real segment.
 fn one_run(at: &TopicPartition) -> std::result::Result<bytes::Bytes, forebay_log::segment::SegmentError> {
     use forebay_log::batch::{BatchBuilder, Codec};
-    let mut builder = forebay_log::segment::SegmentBuilder::new(Ulid(0), forebay_log::segment::SegmentKind::Compacted);
+    let mut builder =
+        forebay_log::segment::SegmentBuilder::new(Ulid(0), forebay_log::segment::SegmentKind::Compacted);
     builder.begin_section(at, 1)?;
     let mut values = Values::new(1000);
     for base in (0..CROWD_RECORDS).step_by(50) {
@@ -107,5 +116,9 @@ fn one_run(at: &TopicPartition) -> std::result::Result<bytes::Bytes, forebay_log
         builder.push_batch(batch.finish(base)?)?;
     }
     let built = builder.finish()?;
-    Ok(built.sections.first().map(|section| section.index.encode()).unwrap_or_default())
+    Ok(built
+        .sections
+        .first()
+        .map(|section| section.index.encode())
+        .unwrap_or_default())
 }

@@ -17,20 +17,22 @@ pub(super) const PARTITIONS: u32 = 1000;
 const SPREAD_RATE: f64 = 2e6;
 /// How long it writes.
 const SPREAD_FOR: Duration = Duration::from_secs(8);
-/// How much of the size a run writes that goes as fast as it can.
-const PART: u64 = 4;
 
 /// As fast as it goes into one partition.
 pub(super) async fn one(bench: &Bench<'_>) -> Result<Done> {
     let topic = TopicName::new("one").map_err(|e| failed(&e))?;
-    bench.log.create_topic(&topic, 1, &TopicConfig::default()).await.map_err(log_error)?;
+    bench
+        .log
+        .create_topic(&topic, 1, &TopicConfig::default())
+        .await
+        .map_err(log_error)?;
     let before = bench.log.source().meter.writes();
     let options = ProducerOptions {
         codec: bench.spec.shape.codec,
         ..ProducerOptions::default()
     };
     let mut values = Values::new(bench.spec.shape.value);
-    let records = bench.spec.records() / PART;
+    let records = bench.spec.records();
     let watch = Stopwatch::start(&bench.clock);
     let producer = Producer::new(&bench.log, options);
     for _ in 0..records {
@@ -51,7 +53,10 @@ pub(super) async fn one(bench: &Bench<'_>) -> Result<Done> {
 /// A little into each of many partitions.
 pub(super) async fn spread(bench: &Bench<'_>) -> Result<Done> {
     let topic = bench.spec.topic()?;
-    let made = bench.log.create_topic(&topic, PARTITIONS, &TopicConfig::default()).await;
+    let made = bench
+        .log
+        .create_topic(&topic, PARTITIONS, &TopicConfig::default())
+        .await;
     made.map_err(log_error)?;
     let before = bench.log.source().meter.writes();
     let options = ProducerOptions {

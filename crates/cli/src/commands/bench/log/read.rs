@@ -29,8 +29,6 @@ const COLD_POLLS: usize = 1000;
 const SIDE_BY_SIDE: usize = 8;
 /// Look-ups of a run.
 const LOOKUPS: usize = 20_000;
-/// How much of the topic many consumers read.
-const PART: u64 = 4;
 
 impl Bench<'_> {
     fn reader(&self) -> Result<PartitionReader> {
@@ -109,7 +107,10 @@ pub(super) async fn object(bench: &Bench<'_>) -> Result<Done> {
         served += chunk?.len() as u64;
     }
     let done = bench.done(&watch, served, 0);
-    Ok(Done { records: None, ..done })
+    Ok(Done {
+        records: None,
+        ..done
+    })
 }
 
 /// One poll after the other; at most so many bytes a second, if that is said.
@@ -122,7 +123,11 @@ pub(super) async fn polls(bench: &Bench<'_>, bytes_per_second: Option<f64>) -> R
         let asked = bench.clock.now();
         let read = reader.read(at, SMALL_POLL).await.map_err(log_error)?;
         latencies.push(bench.clock.now() - asked);
-        bytes += read.records.iter().map(|record| record.value.len() as u64).sum::<u64>();
+        bytes += read
+            .records
+            .iter()
+            .map(|record| record.value.len() as u64)
+            .sum::<u64>();
         at = read.next_offset;
         if let Some(rate) = bytes_per_second {
             let due = began + Duration::from_secs_f64(bytes as f64 / rate);
@@ -168,11 +173,18 @@ pub(super) async fn cold_polls(bench: &Bench<'_>) -> Result<Done> {
 /// As many requests of as many bytes, at random places of one object whose version is known.
 pub(super) async fn requests(bench: &Bench<'_>) -> Result<Done> {
     let path = Path::from(EXACT);
-    let meta = bench.lab.store.head(&path).await.map_err(|e| CliError::store(EXACT, &e))?;
+    let meta = bench
+        .lab
+        .store
+        .head(&path)
+        .await
+        .map_err(|e| CliError::store(EXACT, &e))?;
     let target = Target::at(&bench.lab, path, bench.config.clone()).known(&meta);
     let length = (COLD_POLL * bench.spec.shape.value) as u64;
     let mut random = fastrand::Rng::with_seed(3);
-    let places: Vec<_> = (0..COLD_POLLS).map(|_| random.u64(..meta.size.saturating_sub(length).max(1))).collect();
+    let places: Vec<_> = (0..COLD_POLLS)
+        .map(|_| random.u64(..meta.size.saturating_sub(length).max(1)))
+        .collect();
     let watch = Stopwatch::start(&bench.clock);
     let jobs = stream::iter(places).map(|at| {
         let (engine, target, clock) = (bench.log.reader().engine().clone(), target.clone(), bench.clock);
@@ -198,7 +210,7 @@ pub(super) async fn requests(bench: &Bench<'_>) -> Result<Done> {
 
 /// Several consumers of one partition at once.
 pub(super) async fn consumers(bench: &Bench<'_>, count: usize) -> Result<Done> {
-    let end = bench.spec.records() / PART;
+    let end = bench.spec.records();
     let topic = bench.spec.topic()?;
     let watch = Stopwatch::start(&bench.clock);
     let jobs = stream::iter(0..count).map(|_| {
@@ -235,11 +247,18 @@ pub(super) async fn lookups(bench: &Bench<'_>) -> Result<Done> {
 /// One consumer of many partitions, until it has everything.
 pub(super) async fn spread(bench: &Bench<'_>) -> Result<Done> {
     let topic = bench.spec.topic()?;
-    let all = bench.log.metadata().partitions_of(&topic).await.map_err(|e| failed(&e))?;
+    let all = bench
+        .log
+        .metadata()
+        .partitions_of(&topic)
+        .await
+        .map_err(|e| failed(&e))?;
     let records: u64 = all.iter().map(|info| info.high_watermark).sum();
     let watch = Stopwatch::start(&bench.clock);
     let options = ConsumerOptions::default();
-    let mut consumer = Consumer::of_topic(&bench.log, &topic, &options).await.map_err(log_error)?;
+    let mut consumer = Consumer::of_topic(&bench.log, &topic, &options)
+        .await
+        .map_err(log_error)?;
     let (mut read, mut bytes) = (0, 0);
     loop {
         let polled = consumer.poll_partitions(POLL).await.map_err(log_error)?;
@@ -248,7 +267,10 @@ pub(super) async fn spread(bench: &Bench<'_>) -> Result<Done> {
         }
         for records in polled.iter().map(|polled| &polled.records) {
             read += records.len() as u64;
-            bytes += records.iter().map(|record| record.value.len() as u64).sum::<u64>();
+            bytes += records
+                .iter()
+                .map(|record| record.value.len() as u64)
+                .sum::<u64>();
         }
     }
     if read != records {

@@ -6,8 +6,22 @@ use bytes::{Bytes, BytesMut};
 const POOL: usize = 32 << 20;
 
 const WORDS: [&str; 16] = [
-    "offset", "segment", "broker", "stream", "partition", "river", "window", "harbour", "engine", "lantern", "copper",
-    "meadow", "signal", "turbine", "ledger", "anchor",
+    "offset",
+    "segment",
+    "broker",
+    "stream",
+    "partition",
+    "river",
+    "window",
+    "harbour",
+    "engine",
+    "lantern",
+    "copper",
+    "meadow",
+    "signal",
+    "turbine",
+    "ledger",
+    "anchor",
 ];
 
 /// Gives values without end, without a copy, the same in each run.

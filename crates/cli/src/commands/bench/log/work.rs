@@ -20,6 +20,9 @@ use super::{failed, prepare, produce, read};
 use crate::exit::{CliError, Result};
 use crate::session::Session;
 
+/// How much of the size some cases are about.
+const PART: u64 = 4;
+
 /// Orders for one run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Spec {
@@ -42,13 +45,22 @@ impl Spec {
     /// The topic of its records.
     pub(super) fn topic(&self) -> Result<TopicName> {
         let Shape { codec, value } = self.shape;
-        let spread = if self.job == Job::ConsumeSpread { "spread-" } else { "" };
+        let spread = if self.job == Job::ConsumeSpread {
+            "spread-"
+        } else {
+            ""
+        };
         TopicName::new(&format!("{spread}{codec}-{value}")).map_err(|e| failed(&e))
     }
 
     /// How many records make its size.
     pub(super) fn records(&self) -> u64 {
-        self.size / self.shape.value as u64
+        let size = match self.job {
+            // Many times over, or for a short time.
+            Job::Consumers(_) | Job::Produce => self.size / PART,
+            _ => self.size,
+        };
+        size / self.shape.value as u64
     }
 }
 
@@ -140,7 +152,10 @@ impl<'a> Bench<'a> {
         let mut settings = session.settings.cache.clone();
         settings.dir = Some(dir);
         settings.size = Some(ByteSize(spec.size.saturating_mul(16)).max(ByteSize::gib(4)));
-        Ok(Some(Cache::open(settings.options()?, Arc::new(SystemClock::new()))?))
+        Ok(Some(Cache::open(
+            settings.options()?,
+            Arc::new(SystemClock::new()),
+        )?))
     }
 
     async fn metadata(spec: &Spec, folder: &str) -> Result<Arc<dyn MetadataStore>> {
