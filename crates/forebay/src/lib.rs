@@ -7,6 +7,7 @@
 //! - [`cache`]: what was read stays on the local disk, block by block, shared by processes, within a byte budget;
 //! - [`readahead`]: what should be fetched before it is asked for, as a pure function;
 //! - [`reader`]: all of that as one read path: handles, streams, an object store that caches;
+//! - [`log`]: topics in a bucket on top of it: producers, partition readers, consumers;
 //! - [`types`]: the words all share.
 //!
 //! Most programs want a [`Reader`]:
@@ -85,6 +86,7 @@
 
 pub use forebay_cache as cache;
 pub use forebay_disk as disk;
+pub use forebay_log as log;
 pub use forebay_range as range;
 pub use forebay_readahead as readahead;
 pub use forebay_reader as reader;
