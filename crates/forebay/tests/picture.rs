@@ -18,7 +18,16 @@ const PICTURE: [(&str, &[&str]); 13] = [
     ("testkit", &["types"]),
     (
         "forebay",
-        &["types", "disk", "source", "range", "cache", "readahead", "reader", "log"],
+        &[
+            "types",
+            "disk",
+            "source",
+            "range",
+            "cache",
+            "readahead",
+            "reader",
+            "log",
+        ],
     ),
     // The command line brings the lab along, for `demo` and `bench --lab`.
     (

@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt};
-
 use crate::error::{LogError, Result};
 use crate::log::Log;
 use crate::metadata::MetadataStore;
@@ -166,6 +164,17 @@ impl Consumer {
         Ok(polled.pop().map(|polled| polled.records).unwrap_or_default())
     }
 
+    /// [`Self::poll`] for as many records as the log's options say ([`crate::LogOptions::fetch_size`]).
+    ///
+    /// # Errors
+    /// As [`Self::poll`].
+    ///
+    /// # Cancel safety
+    /// As [`Self::poll`].
+    pub async fn poll_next(&mut self) -> Result<Vec<Record>> {
+        self.poll(self.log.options().fetch_size).await
+    }
+
     /// As [`Self::poll`], waits up to `timeout` until there is something. Woken by commits of any process; asks nobody in
     /// between.
     ///
@@ -210,8 +219,8 @@ impl Consumer {
         }
     }
 
-    /// Notes for the group that everything polled so far was dealt with, durably. Does nothing without a group, or if nothing
-    /// was polled since.
+    /// Notes for the group that everything polled so far was dealt with, durably. Does nothing without a group, or if it
+    /// would note what it noted last.
     ///
     /// # Errors
     /// Of the metadata: then it may have been noted or not, and committing again is right.

@@ -3,15 +3,27 @@
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay_types::MemoryBudget;
+use serde::Serialize;
 use ulid::Ulid;
 
 use crate::batch::Decoded;
 
 /// A batch: its object and where it begins in it.
 pub(crate) type Place = (Ulid, u64);
+
+/// What became of batches that readers wanted decompressed, since the log was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DecodedStats {
+    /// Batches that were decompressed.
+    pub decompressed: u64,
+    /// Batches that were found decompressed.
+    pub found: u64,
+    /// Bytes of decompressed batches that are kept now.
+    pub kept_bytes: u64,
+}
 
 /// Keeps the batches that were decompressed last. Batches without compression are slices of what the disk cache has:
 /// keeping those would keep everything twice.
@@ -28,6 +40,8 @@ struct Kept {
     by_use: BTreeMap<u64, Place>,
     uses: u64,
     bytes: u64,
+    decompressed: u64,
+    found: u64,
 }
 
 struct Entry {
@@ -46,9 +60,10 @@ impl DecodedCache {
     }
 
     pub(crate) fn get(&self, place: Place) -> Option<Decoded> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
         let kept = &mut *kept;
         let entry = kept.by_place.get_mut(&place)?;
+        kept.found += 1;
         kept.by_use.remove(&entry.used);
         kept.uses += 1;
         entry.used = kept.uses;
@@ -56,13 +71,17 @@ impl DecodedCache {
         Some(entry.decoded.clone())
     }
 
-    /// Keeps `decoded` if there is memory for it, in place of those that were used longest ago.
+    /// Counts `decoded`, and keeps it if there is memory for it, in place of those that were used longest ago.
     pub(crate) fn put(&self, place: Place, decoded: &Decoded) {
         let bytes = decoded.memory() as u64;
-        if bytes == 0 || bytes > self.most {
+        if bytes == 0 {
             return;
         }
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
+        kept.decompressed += 1;
+        if bytes > self.most {
+            return;
+        }
         kept.forget(place);
         while kept.bytes + bytes > self.most && kept.forget_oldest() {}
         let memory = loop {
@@ -85,9 +104,17 @@ impl DecodedCache {
         kept.by_place.insert(place, entry);
     }
 
-    /// Bytes kept.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).bytes
+    pub(crate) fn stats(&self) -> DecodedStats {
+        let kept = self.kept();
+        DecodedStats {
+            decompressed: kept.decompressed,
+            found: kept.found,
+            kept_bytes: kept.bytes,
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,7 +139,7 @@ impl fmt::Debug for DecodedCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DecodedCache")
             .field("most", &self.most)
-            .field("bytes", &self.bytes())
+            .field("stats", &self.stats())
             .finish_non_exhaustive()
     }
 }

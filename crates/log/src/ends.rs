@@ -10,6 +10,24 @@ use crate::error::Result;
 use crate::metadata::{MetadataStore, PartitionInfo};
 use crate::topic::TopicPartition;
 
+/// The ends that one read goes by.
+#[derive(Debug)]
+pub(crate) struct ReadEnds {
+    pub(crate) info: PartitionInfo,
+    /// They were asked for by this read: then nobody knows better.
+    asked: bool,
+}
+
+impl ReadEnds {
+    /// Whether something lies at `offset`. Before it says no, it asks.
+    pub(crate) async fn reach(&mut self, ends: &Ends, offset: u64) -> Result<bool> {
+        if offset >= self.info.high_watermark && !self.asked {
+            *self = ends.now(&self.info.at).await?;
+        }
+        Ok(offset < self.info.high_watermark)
+    }
+}
+
 /// Shared by all readers of a log, so that many of them ask once.
 #[derive(Debug)]
 pub(crate) struct Ends {
@@ -30,24 +48,30 @@ impl Ends {
     }
 
     /// The ends, for a read at `offset`: known ones if they are young and the offset lies between them, else asked for.
-    pub(crate) async fn around(&self, at: &TopicPartition, offset: u64) -> Result<PartitionInfo> {
+    pub(crate) async fn around(&self, at: &TopicPartition, offset: u64) -> Result<ReadEnds> {
         if let Some((info, when)) = self.known().get(at)
             && self.clock.now().saturating_sub(*when) < self.max_age
             && (info.log_start..info.high_watermark).contains(&offset)
         {
-            return Ok(info.clone());
+            let (info, asked) = (info.clone(), false);
+            return Ok(ReadEnds { info, asked });
         }
-        let mut asked = self.ask(std::slice::from_ref(at)).await?;
-        Ok(asked.swap_remove(0))
+        self.now(at).await
     }
 
-    /// The ends as they were a moment ago, in the order asked for, if that is known of all of them.
-    pub(crate) fn young(&self, which: &[TopicPartition]) -> Option<Vec<PartitionInfo>> {
+    /// The ends as they are now.
+    pub(crate) async fn now(&self, at: &TopicPartition) -> Result<ReadEnds> {
+        let info = self.ask(std::slice::from_ref(at)).await?.swap_remove(0);
+        Ok(ReadEnds { info, asked: true })
+    }
+
+    /// The high watermarks as they were a moment ago, in the order asked for, if that is known of all of them.
+    pub(crate) fn young(&self, which: &[TopicPartition]) -> Option<Vec<u64>> {
         let now = self.clock.now();
         let known = self.known();
         let young = which.iter().map(|at| {
             let (info, when) = known.get(at)?;
-            (now.saturating_sub(*when) < self.max_age).then(|| info.clone())
+            (now.saturating_sub(*when) < self.max_age).then_some(info.high_watermark)
         });
         young.collect()
     }
@@ -68,6 +92,8 @@ impl Ends {
         let mut known = self.known();
         for info in &infos {
             match known.get_mut(&info.at) {
+                // Who asked later knows better, though its answer came first.
+                Some(entry) if entry.1 > now => {}
                 Some(entry) => *entry = (info.clone(), now),
                 None => {
                     known.insert(info.at.clone(), (info.clone(), now));

@@ -114,13 +114,13 @@ pub enum LogError {
     },
     /// What was sent was not written, and this is why; shared by all of one flush.
     #[error("not written: {0}")]
-    NotWritten(Arc<LogError>),
+    NotWritten(Arc<Self>),
     /// What was sent was not written, because what was sent before it was not: written, it would stand in its place.
     #[error("not written, because what was sent before it was not: {0}")]
-    Aborted(Arc<LogError>),
+    Aborted(Arc<Self>),
     /// Whether it was written could not be found out; sent again it may be there twice.
     #[error("whether it was written is not known: {0}")]
-    Unknown(Arc<LogError>),
+    Unknown(Arc<Self>),
     /// The producer was closed.
     #[error("the producer is closed")]
     Closed,

@@ -38,6 +38,7 @@ pub mod segment;
 mod topic;
 
 pub use consumer::{Consumer, ConsumerOptions, PartitionRecords, Start};
+pub use decoded::DecodedStats;
 pub use error::{LogError, Result};
 pub use forebay_cache::SegmentCache;
 pub use log::Log;

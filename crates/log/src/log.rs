@@ -13,7 +13,7 @@ use object_store::path::Path;
 use ulid::Ulid;
 
 use crate::bucket::Bucket;
-use crate::decoded::DecodedCache;
+use crate::decoded::{DecodedCache, DecodedStats};
 use crate::ends::Ends;
 use crate::error::{LogError, Result};
 use crate::metadata::{MetadataStore, SegmentInfo, TopicConfig, TopicInfo};
@@ -109,6 +109,11 @@ impl Log {
         &self.shared.options
     }
 
+    /// What became of compressed batches so far.
+    pub fn decoded_stats(&self) -> DecodedStats {
+        self.shared.decoded.stats()
+    }
+
     /// Makes a topic, and notes it in the bucket, so that a recovery finds it.
     ///
     /// # Errors
@@ -163,7 +168,8 @@ impl Log {
         let options = if as_told {
             options
         } else {
-            options.freshness(Freshness::Always)
+            // Only the version is wanted of it.
+            options.freshness(Freshness::Always).first(1)
         };
         Ok(self.shared.reader.open(target, options).await)
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use forebay_cache::{CacheError, SegmentCache};
 use forebay_types::ByteSize;
 use serde::{Deserialize, Serialize};
 
@@ -10,32 +11,53 @@ use crate::batch::Caps;
 
 /// Settings of a reading process, by the names that the plan of the read path gave them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct ReadConfig {
-    /// Where segments are kept on the local disk. Owned by the user alone, never in a shared temporary directory.
+    /// Where segments are kept on the local disk. Owned by the user alone, never in a shared temporary directory: there is
+    /// no default.
     pub cache_dir: PathBuf,
     /// Bytes that they may take there.
+    #[serde(default = "cache_max_size")]
     pub cache_max_size: u64,
     /// Whether what follows is fetched before it is asked for.
+    #[serde(default = "prefetch_enabled")]
     pub prefetch_enabled: bool,
     /// Records of one poll, where its caller does not say.
+    #[serde(default = "fetch_size")]
     pub fetch_size: usize,
 }
 
-impl Default for ReadConfig {
-    /// `~/.cache/forebay` (or where `XDG_CACHE_HOME` says), 1 GiB, on, 1,000.
-    fn default() -> Self {
-        let cache = std::env::var_os("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .filter(|dir| dir.is_absolute())
-            .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
-            .unwrap_or_else(|| PathBuf::from(".cache"));
+/// 1 GiB.
+fn cache_max_size() -> u64 {
+    ByteSize::gib(1).bytes()
+}
+
+fn prefetch_enabled() -> bool {
+    true
+}
+
+/// 1,000.
+fn fetch_size() -> usize {
+    1000
+}
+
+impl ReadConfig {
+    /// A cache of 1 GiB in this directory, with read-ahead, and 1,000 records to a poll.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
-            cache_dir: cache.join("forebay"),
-            cache_max_size: ByteSize::gib(1).bytes(),
-            prefetch_enabled: true,
-            fetch_size: 1000,
+            cache_dir: cache_dir.into(),
+            cache_max_size: cache_max_size(),
+            prefetch_enabled: prefetch_enabled(),
+            fetch_size: fetch_size(),
         }
+    }
+
+    /// Opens the cache, or makes it.
+    ///
+    /// # Errors
+    /// As [`SegmentCache::new`].
+    pub fn open_cache(&self) -> Result<SegmentCache, CacheError> {
+        SegmentCache::new(&self.cache_dir, self.cache_max_size)
     }
 }
 
@@ -61,8 +83,8 @@ impl Default for LogOptions {
     /// they follow each other. 100 ms: a catch-up of thousands of polls a second asks the metadata ten times.
     fn default() -> Self {
         Self {
-            prefetch_enabled: true,
-            fetch_size: 1000,
+            prefetch_enabled: prefetch_enabled(),
+            fetch_size: fetch_size(),
             decoded_cache: ByteSize::mib(64).bytes(),
             ends_max_age: Duration::from_millis(100),
             caps: Caps::default(),

@@ -11,6 +11,7 @@ use forebay_cache::SegmentCache;
 use object_store::ObjectStore;
 use tokio::sync::Mutex;
 
+use crate::ends::ReadEnds;
 use crate::error::{LogError, Result};
 use crate::log::Log;
 use crate::metadata::{MetadataStore, PartitionInfo};
@@ -58,8 +59,8 @@ impl From<usize> for ReadLimit {
 /// What a read gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadResult {
-    /// Records, in the order of their offsets. Fewer than asked for only at the high watermark, or if their bytes are
-    /// limited.
+    /// Records, in the order of their offsets. Fewer than asked for only at the high watermark, if their bytes are limited,
+    /// or if those after them cannot be read: then the next read says why.
     pub records: Vec<Record>,
     /// The partition's: the offset that its next record will get. At most [`LogOptions::ends_max_age`] old, and just
     /// asked for if this read came to the end.
@@ -133,32 +134,31 @@ impl PartitionReader {
     ///
     /// # Errors
     /// [`LogError::OffsetNotFound`] below the log start and above the high watermark, with both. Errors of bucket and
-    /// metadata, after their retries; no records then, and the next read starts anew.
+    /// metadata, after their retries; the next read starts anew.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing: the next read searches its place again.
     pub async fn read(&self, start_offset: u64, limit: impl Into<ReadLimit>) -> Result<ReadResult> {
         let limit = limit.into();
         let mut cursor = self.cursor.lock().await;
-        let ends = self.ends(start_offset).await?;
+        let mut ends = self.ends_around(start_offset).await?;
         let mut records = Vec::new();
         let read = cursor
-            .read(&self.log, &self.at, start_offset, &ends, limit, &mut records)
+            .read(&self.log, &self.at, start_offset, &mut ends, limit, &mut records)
             .await;
-        self.settle(&mut cursor, read)?;
-        let next_offset = cursor.next();
+        let next_offset = cursor.settle(read, !records.is_empty())?;
         drop(cursor);
         Ok(ReadResult {
             records,
             // What was committed since the ends were asked for may have been read as well.
-            high_watermark: ends.high_watermark.max(next_offset),
-            log_start: ends.log_start,
+            high_watermark: ends.info.high_watermark.max(next_offset),
+            log_start: ends.info.log_start,
             next_offset,
         })
     }
 
-    /// Stored batches from the one that holds `start_offset` on, about `max_bytes` of them (whole runs of the index, at least
-    /// one), not decompressed, checksums verified.
+    /// Stored batches from the one that holds `start_offset` on, as many as fit into `max_bytes` and at least one, not
+    /// decompressed, checksums verified.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -167,18 +167,24 @@ impl PartitionReader {
     /// As [`Self::read`].
     pub async fn read_batches(&self, start_offset: u64, max_bytes: usize) -> Result<BatchesResult> {
         let mut cursor = self.cursor.lock().await;
-        let ends = self.ends(start_offset).await?;
+        let mut ends = self.ends_around(start_offset).await?;
         let mut batches = Vec::new();
         let read = cursor
-            .read_batches(&self.log, &self.at, start_offset, &ends, max_bytes, &mut batches)
+            .read_batches(
+                &self.log,
+                &self.at,
+                start_offset,
+                &mut ends,
+                max_bytes,
+                &mut batches,
+            )
             .await;
-        self.settle(&mut cursor, read)?;
-        let next_offset = cursor.next();
+        let next_offset = cursor.settle(read, !batches.is_empty())?;
         drop(cursor);
         Ok(BatchesResult {
             batches,
-            high_watermark: ends.high_watermark.max(next_offset),
-            log_start: ends.log_start,
+            high_watermark: ends.info.high_watermark.max(next_offset),
+            log_start: ends.info.log_start,
             next_offset,
         })
     }
@@ -187,17 +193,16 @@ impl PartitionReader {
     ///
     /// # Errors
     /// Of the metadata.
-    pub async fn ends(&self, offset: u64) -> Result<PartitionInfo> {
+    pub async fn ends(&self) -> Result<PartitionInfo> {
+        Ok(self.log.shared.ends.now(&self.at).await?.info)
+    }
+
+    async fn ends_around(&self, offset: u64) -> Result<ReadEnds> {
         let ends = self.log.shared.ends.around(&self.at, offset).await?;
-        if (ends.log_start..=ends.high_watermark).contains(&offset) {
+        if (ends.info.log_start..=ends.info.high_watermark).contains(&offset) {
             return Ok(ends);
         }
-        Err(LogError::OffsetNotFound {
-            at: self.at.clone(),
-            offset,
-            log_start: ends.log_start,
-            high_watermark: ends.high_watermark,
-        })
+        Err(not_found(ends.info, offset))
     }
 
     /// The offset of the first record with this timestamp (milliseconds since 1970) or a later one; the high watermark
@@ -208,15 +213,18 @@ impl PartitionReader {
     pub async fn offset_for_timestamp(&self, timestamp: i64) -> Result<u64> {
         let mut cursor = self.cursor.lock().await;
         let found = cursor.offset_for_timestamp(&self.log, &self.at, timestamp).await;
-        self.settle(&mut cursor, found)
+        // A search does not say how its reader goes on.
+        *cursor = Cursor::default();
+        found
     }
+}
 
-    /// After an error the cursor may stand anywhere.
-    fn settle<T>(&self, cursor: &mut Cursor, read: Result<T>) -> Result<T> {
-        if read.is_err() {
-            *cursor = Cursor::default();
-        }
-        read
+fn not_found(ends: PartitionInfo, offset: u64) -> LogError {
+    LogError::OffsetNotFound {
+        at: ends.at,
+        offset,
+        log_start: ends.log_start,
+        high_watermark: ends.high_watermark,
     }
 }
 

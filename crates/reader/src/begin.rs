@@ -188,10 +188,10 @@ impl Blocks {
             .as_ref()
             .map_or(0, |first| range.start() - first.range().start());
         let claim = Arc::new(claim);
-        let disk = self.object.cached.clone().zip(self.shared.cache.clone());
+        let disk = self.shared.cache.clone();
         let mut stage = Stage::new(
             claim.clone(),
-            disk.map(|(object, cache)| (cache, object)),
+            disk.map(|cache| (cache, self.object.clone())),
             intent == Intent::Warm,
             skip,
         );

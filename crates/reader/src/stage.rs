@@ -10,7 +10,7 @@ use forebay_cache::{Cache, CachedObject, Claim, Fill, Stored};
 use forebay_range::{PartOut, RangeError};
 use forebay_types::BLOCK;
 
-use crate::object::Memory;
+use crate::object::{Memory, Object};
 
 /// Bytes given to the disk at a time. A direct write of 1 MiB costs 0.1 CPU seconds per GiB, smaller ones three times
 /// that (docs/benchmarks.md, writing the cache); larger ones would keep memory longer.
@@ -37,6 +37,8 @@ pub(crate) struct Stage {
 struct Disk {
     cache: Cache,
     object: Arc<CachedObject>,
+    /// Lives until all of it is on disk: who opens it before must find what is still in memory.
+    staged: Arc<Object>,
     chunks: VecDeque<Bytes>,
     /// Below this the disk was given everything.
     given: u64,
@@ -50,20 +52,23 @@ impl Stage {
     /// A part whose bytes go to `disk` as well; `skip` bytes come before it.
     pub(crate) fn new(
         claim: Arc<Claim<Memory, Arc<RangeError>>>,
-        disk: Option<(Cache, Arc<CachedObject>)>,
+        disk: Option<(Cache, Arc<Object>)>,
         patient: bool,
         skip: u64,
     ) -> Self {
         let start = claim.range().start();
         Self {
             claim,
-            disk: disk.map(|(cache, object)| Disk {
-                cache,
-                object,
-                chunks: VecDeque::new(),
-                given: start,
-                piece: PIECE,
-                patient,
+            disk: disk.and_then(|(cache, staged)| {
+                Some(Disk {
+                    cache,
+                    object: staged.cached.clone()?,
+                    staged,
+                    chunks: VecDeque::new(),
+                    given: start,
+                    piece: PIECE,
+                    patient,
+                })
             }),
             arrived: start,
             skip,
@@ -95,7 +100,7 @@ impl Stage {
             at: disk.given,
             chunks: disk.cut(end),
             patient: disk.patient,
-            hold: Box::new(()),
+            hold: Box::new(disk.staged.clone()),
             done: {
                 let (staging, id) = (self.claim.staging().clone(), self.claim.id());
                 Box::new(move |stored| staging.settled(id, end, stored == Stored::Written))

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use super::poll::SIDE_BY_SIDE;
 use crate::error::Result;
 use crate::log::Log;
 use crate::partition::PartitionReader;
@@ -46,8 +49,8 @@ impl ConsumerOptions {
             Some(group) => log.metadata().committed_offsets(group, which).await?,
             None => vec![None; which.len()],
         };
-        let mut starts = Vec::with_capacity(which.len());
-        for ((reader, ends), committed) in readers.iter().zip(ends).zip(committed) {
+        let parts = readers.iter().zip(ends).zip(committed);
+        let starts = parts.map(|((reader, ends), committed)| async move {
             let committed = committed.map(|committed| committed.offset);
             let position = match (committed.filter(|_| !self.ignore_committed), self.start) {
                 // What was retained no longer cannot be given: the first that can is.
@@ -57,8 +60,9 @@ impl ConsumerOptions {
                 (None, Start::Offset(offset)) => offset,
                 (None, Start::Timestamp(timestamp)) => reader.offset_for_timestamp(timestamp).await?,
             };
-            starts.push((position, committed));
-        }
-        Ok(starts)
+            Ok((position, committed))
+        });
+        let starts: Vec<_> = starts.collect();
+        stream::iter(starts).buffered(SIDE_BY_SIDE).try_collect().await
     }
 }

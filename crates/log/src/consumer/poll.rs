@@ -1,11 +1,13 @@
 //! One poll: which partitions, how much of each, side by side.
 
-use super::{Consumer, PartitionRecords, Result, StreamExt, stream};
-use crate::metadata::PartitionInfo;
+use futures::future::join_all;
+
+use super::{Consumer, PartitionRecords};
+use crate::error::Result;
 use crate::partition::ReadLimit;
 
 /// Partitions that are read side by side.
-const SIDE_BY_SIDE: usize = 32;
+pub(super) const SIDE_BY_SIDE: usize = 32;
 
 /// Bytes that one poll gives, shared by its partitions.
 const POLL_BYTES: usize = 64 << 20;
@@ -28,9 +30,25 @@ impl Consumer {
         if max_records == 0 {
             return Ok(Vec::new());
         }
-        let candidates = self.candidates(SIDE_BY_SIDE.min(max_records)).await?;
+        loop {
+            let candidates = self.candidates(SIDE_BY_SIDE.min(max_records)).await?;
+            let (polled, moved) = self.read_from(&candidates, max_records).await;
+            match self.failed.take() {
+                Some(error) if polled.is_empty() => return Err(error),
+                // There were no records, only what is none: others may have some.
+                None if polled.is_empty() && moved => {}
+                failed => {
+                    self.failed = failed;
+                    return Ok(polled);
+                }
+            }
+        }
+    }
+
+    /// Reads these partitions side by side; whether any position moved. The first error is kept in `failed`.
+    async fn read_from(&mut self, candidates: &[usize], max_records: usize) -> (Vec<PartitionRecords>, bool) {
         let Some(last) = candidates.last().copied() else {
-            return Ok(Vec::new());
+            return (Vec::new(), false);
         };
         let (share, more) = (max_records / candidates.len(), max_records % candidates.len());
         let bytes = POLL_BYTES / candidates.len();
@@ -42,12 +60,13 @@ impl Consumer {
             };
             async move { (n, part.reader.read(part.position, limit).await) }
         });
-        let results: Vec<_> = stream::iter(reads).buffered(SIDE_BY_SIDE).collect().await;
+        let results = join_all(reads).await;
         self.turn = (last + 1) % self.parts.len();
-        let mut polled = Vec::new();
+        let (mut polled, mut moved) = (Vec::with_capacity(results.len()), false);
         for (n, result) in results {
             match result {
                 Ok(read) => {
+                    moved |= self.parts[n].position != read.next_offset;
                     self.parts[n].position = read.next_offset;
                     if !read.records.is_empty() {
                         polled.push(PartitionRecords {
@@ -60,13 +79,7 @@ impl Consumer {
                 Err(error) => self.failed = self.failed.take().or(Some(error)),
             }
         }
-        match self.failed.take() {
-            Some(error) if polled.is_empty() => Err(error),
-            failed => {
-                self.failed = failed;
-                Ok(polled)
-            }
-        }
+        (polled, moved)
     }
 
     /// Up to `most` partitions that have something, from the one whose turn it is on; those beyond their ends as well, whose
@@ -85,14 +98,15 @@ impl Consumer {
             }
         }
         let asked = ends.ask(&self.which).await?;
+        let asked: Vec<u64> = asked.iter().map(|info| info.high_watermark).collect();
         Ok(self.with_something(&asked, most))
     }
 
-    fn with_something(&self, ends: &[PartitionInfo], most: usize) -> Vec<usize> {
+    fn with_something(&self, high_watermarks: &[u64], most: usize) -> Vec<usize> {
         let count = self.parts.len();
         let in_turn = (0..count).map(|n| (self.turn + n) % count);
         in_turn
-            .filter(|&n| self.parts[n].position != ends[n].high_watermark)
+            .filter(|&n| self.parts[n].position != high_watermarks[n])
             .take(most)
             .collect()
     }

@@ -1,14 +1,14 @@
 //! Where a reader is: segment, run, batch, record.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use ulid::Ulid;
 
 use super::ReadLimit;
 use super::segments::Segments;
 use crate::batch::{self, Batch, BatchError, Decoded};
+use crate::ends::ReadEnds;
 use crate::error::{LogError, Result};
 use crate::log::Log;
-use crate::metadata::PartitionInfo;
 use crate::record::Record;
 use crate::topic::TopicPartition;
 
@@ -17,6 +17,8 @@ use crate::topic::TopicPartition;
 pub(super) struct Cursor {
     /// The offset to go on at.
     next: u64,
+    /// The end of the partition, as far as this reader knows.
+    pub(super) high_watermark: u64,
     pub(super) segments: Segments,
     /// Batches that were fetched and verified, and not decoded yet.
     pub(super) stored: Stored,
@@ -36,6 +38,42 @@ pub(super) struct Stored {
     pub(super) object: Ulid,
     /// Where they begin in it.
     pub(super) position: u64,
+}
+
+impl Stored {
+    /// Takes the whole batches from the one with `next` on that are at most `most` bytes together, or the first one whatever
+    /// its size if `at_least_one`; `next` moves on. Nothing is left if all were taken.
+    fn take_batches(
+        &mut self,
+        next: &mut u64,
+        most: usize,
+        at_least_one: bool,
+    ) -> std::result::Result<Bytes, BatchError> {
+        let mut rest = self.bytes.clone();
+        let mut taken = 0;
+        while !rest.is_empty() {
+            let batch = Batch::split_off_front_trusted(&mut rest)?;
+            let header = batch.header();
+            if header.next_offset() <= *next {
+                // Only those before the first one, so nothing was taken.
+                self.skip(header.len);
+                continue;
+            }
+            if taken + header.len > most && !(at_least_one && taken == 0) {
+                break;
+            }
+            taken += header.len;
+            *next = header.next_offset();
+        }
+        let batches = self.bytes.slice(..taken);
+        self.skip(taken);
+        Ok(batches)
+    }
+
+    fn skip(&mut self, len: usize) {
+        self.bytes.advance(len);
+        self.position += len as u64;
+    }
 }
 
 impl Cursor {
@@ -60,12 +98,26 @@ impl Cursor {
         }
     }
 
+    /// After an error the cursor may stand anywhere. What was read before it, if there is `something`, is given all the
+    /// same: else who reads much at a time would get nothing of what lies before a damaged place. Says where to go on.
+    pub(super) fn settle(&mut self, read: Result<()>, something: bool) -> Result<u64> {
+        let next = self.next;
+        if let Err(error) = read {
+            *self = Self::default();
+            if !something {
+                return Err(error);
+            }
+            tracing::debug!(%error, next, "a read ends early");
+        }
+        Ok(next)
+    }
+
     pub(super) async fn read(
         &mut self,
         log: &Log,
         at: &TopicPartition,
         start: u64,
-        ends: &PartitionInfo,
+        ends: &mut ReadEnds,
         limit: ReadLimit,
         out: &mut Vec<Record>,
     ) -> Result<()> {
@@ -73,14 +125,24 @@ impl Cursor {
         let mut bytes = 0;
         while out.len() < limit.records
             && (bytes < limit.bytes || out.is_empty())
-            && self.next < ends.high_watermark
+            && ends.reach(&log.shared.ends, self.next).await?
         {
+            let left = ReadLimit {
+                records: limit.records - out.len(),
+                bytes: limit.bytes.saturating_sub(bytes),
+            };
             if let Some((decoded, place)) = &mut self.decoded {
-                let before = out.len();
-                let left = (limit.records - out.len(), limit.bytes.saturating_sub(bytes));
-                bytes += decoded
-                    .read(place, self.next, left.0, left.1, out)
+                let (before, from) = (out.len(), *place);
+                let read = decoded
+                    .read(place, self.next, left.records, left.bytes, out)
                     .map_err(|source| wrong(at, decoded.base_offset(), source))?;
+                if read > left.bytes && before > 0 {
+                    // A batch gives its first record though it is too long; but this is not the first of the read.
+                    out.truncate(before);
+                    *place = from;
+                    break;
+                }
+                bytes += read;
                 match out[before..].last() {
                     Some(last) => self.next = last.offset + 1,
                     None => {
@@ -91,13 +153,8 @@ impl Cursor {
             } else if !self.stored.bytes.is_empty() {
                 self.decoded = self.next_batch(log, at)?;
             } else {
-                self.fetch(
-                    log,
-                    at,
-                    limit.records - out.len(),
-                    limit.bytes.saturating_sub(bytes),
-                )
-                .await?;
+                self.high_watermark = ends.info.high_watermark;
+                self.fetch(log, at, left).await?;
             }
         }
         Ok(())
@@ -108,33 +165,30 @@ impl Cursor {
         log: &Log,
         at: &TopicPartition,
         start: u64,
-        ends: &PartitionInfo,
+        ends: &mut ReadEnds,
         max_bytes: usize,
         out: &mut Vec<Bytes>,
     ) -> Result<()> {
         self.seek(start);
-        // What is left of batches that were decoded in part belongs to another kind of read.
-        self.stored = Stored::default();
-        self.decoded = None;
-        let mut bytes = 0;
-        while (bytes < max_bytes || out.is_empty()) && self.next < ends.high_watermark {
-            self.fetch(log, at, usize::MAX, max_bytes.saturating_sub(bytes))
-                .await?;
-            let mut stored = std::mem::take(&mut self.stored).bytes;
-            // Of the first run, the batches before.
-            let mut rest = stored.clone();
-            while !rest.is_empty() {
-                let batch = Batch::split_off_front_trusted(&mut rest)
-                    .map_err(|source| wrong(at, self.next, source))?;
-                if batch.header().next_offset() <= self.next {
-                    stored = rest.clone();
-                } else {
-                    self.next = batch.header().next_offset();
-                }
+        if self.decoded.take().is_some() {
+            // The batch that was read in part is not among those any more.
+            self.stored = Stored::default();
+        }
+        let mut left = max_bytes;
+        while (left > 0 || out.is_empty()) && ends.reach(&log.shared.ends, self.next).await? {
+            if self.stored.bytes.is_empty() {
+                self.high_watermark = ends.info.high_watermark;
+                self.fetch(log, at, ReadLimit::bytes(left)).await?;
             }
-            if !stored.is_empty() {
-                bytes += stored.len();
-                out.push(stored);
+            let taken = self.stored.take_batches(&mut self.next, left, out.is_empty());
+            let taken = taken.map_err(|source| wrong(at, self.next, source))?;
+            left = left.saturating_sub(taken.len());
+            if !taken.is_empty() {
+                out.push(taken);
+            }
+            if !self.stored.bytes.is_empty() {
+                // The next one is too long.
+                break;
             }
         }
         Ok(())
@@ -170,12 +224,7 @@ impl Cursor {
         at: &TopicPartition,
         timestamp: i64,
     ) -> Result<u64> {
-        let ends = log
-            .shared
-            .ends
-            .ask(std::slice::from_ref(at))
-            .await?
-            .swap_remove(0);
+        let ends = log.shared.ends.now(at).await?.info;
         let found = log
             .shared
             .metadata
@@ -184,23 +233,22 @@ impl Cursor {
         let Some(found) = found else {
             return Ok(ends.high_watermark);
         };
-        self.seek(found.base_offset.max(ends.log_start));
-        self.stored = Stored::default();
-        self.decoded = None;
+        *self = Self::default();
+        self.next = found.base_offset.max(ends.log_start);
+        self.high_watermark = ends.high_watermark;
         while self.next < ends.high_watermark {
             // Runs whose records are all older are passed over unread.
             if !self.skip_runs_before(log, at, timestamp).await? {
                 continue;
             }
-            self.fetch(log, at, 1, 1).await?;
+            self.fetch(log, at, ReadLimit::records(1)).await?;
             while !self.stored.bytes.is_empty() {
                 let Some((decoded, _)) = self.next_batch(log, at)? else {
                     continue;
                 };
-                let first = decoded
-                    .first_at_or_after(timestamp)
+                let first = first_at_or_after(&decoded, timestamp, ends.log_start)
                     .map_err(|source| wrong(at, decoded.base_offset(), source))?;
-                if let Some(offset) = first.filter(|offset| *offset >= ends.log_start) {
+                if let Some(offset) = first {
                     return Ok(offset);
                 }
                 self.next = self.next.max(decoded.next_offset());
@@ -208,6 +256,26 @@ impl Cursor {
         }
         Ok(ends.high_watermark)
     }
+}
+
+/// The first record from `log_start` on with this timestamp or a later one.
+fn first_at_or_after(
+    decoded: &Decoded,
+    timestamp: i64,
+    log_start: u64,
+) -> std::result::Result<Option<u64>, BatchError> {
+    let first = decoded.first_at_or_after(timestamp)?;
+    if first.is_none_or(|offset| offset >= log_start) {
+        return Ok(first);
+    }
+    // The log starts in the middle of this batch.
+    let mut place = decoded.cursor();
+    while let Some(record) = decoded.next(&mut place)? {
+        if record.offset >= log_start && record.timestamp >= timestamp {
+            return Ok(Some(record.offset));
+        }
+    }
+    Ok(None)
 }
 
 fn wrong(at: &TopicPartition, offset: u64, source: BatchError) -> LogError {

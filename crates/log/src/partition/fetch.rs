@@ -6,6 +6,7 @@ use forebay_types::{ByteRange, ErrorKind, RangeSpec};
 
 use super::cursor::{Cursor, Stored};
 use super::segments::Segment;
+use super::{ReadLimit, not_found};
 use crate::error::{LogError, Result};
 use crate::log::Log;
 use crate::segment::{IndexEntry, SegmentError, verify_run};
@@ -23,17 +24,11 @@ const IN_ORDER: u32 = 2;
 const LOOKED_UP_ANEW: u32 = 3;
 
 impl Cursor {
-    /// Brings the runs from the reader's place on, as many as about `records` records or `bytes` bytes need.
-    pub(super) async fn fetch(
-        &mut self,
-        log: &Log,
-        at: &TopicPartition,
-        records: usize,
-        bytes: usize,
-    ) -> Result<()> {
+    /// Brings the runs from the reader's place on, about as many as `limit` needs.
+    pub(super) async fn fetch(&mut self, log: &Log, at: &TopicPartition, limit: ReadLimit) -> Result<()> {
         let mut tries = 0;
         loop {
-            let missing = match self.try_fetch(log, at, records, bytes).await {
+            let missing = match self.try_fetch(log, at, limit).await {
                 Err(error @ LogError::MissingObject { .. }) => error,
                 done => return done,
             };
@@ -50,19 +45,19 @@ impl Cursor {
         }
     }
 
-    async fn try_fetch(
-        &mut self,
-        log: &Log,
-        at: &TopicPartition,
-        records: usize,
-        bytes: usize,
-    ) -> Result<()> {
+    async fn try_fetch(&mut self, log: &Log, at: &TopicPartition, limit: ReadLimit) -> Result<()> {
         let next = self.next();
-        let Some(segment) = self.segments.at(log, at, next).await? else {
-            let what = format!("{at} is said to go beyond offset {next}, and no segment holds that");
-            return Err(log.metadata_error(what));
+        let segment = self.segments.at(log, at, next).await?;
+        if segment.is_none_or(|segment| segment.info.base_offset > next) {
+            // Either nothing is stored of these offsets, or they were retained long enough, a moment ago.
+            let ends = log.shared.ends.now(at).await?.info;
+            if next < ends.log_start {
+                return Err(not_found(ends, next));
+            }
+        }
+        let Some(segment) = self.segments.current() else {
+            return Err(no_segment(log, at, next));
         };
-        // Nothing is stored of the offsets before it.
         let from = next.max(segment.info.base_offset);
         let Some(first) = segment.index.find(from) else {
             let end = segment.info.next_offset;
@@ -70,7 +65,7 @@ impl Cursor {
             return Ok(());
         };
         let end = segment.info.next_offset;
-        let last = last_needed(&segment.index.entries()[first..], from, end, records, bytes);
+        let last = last_needed(&segment.index.entries()[first..], from, end, limit);
         let runs: Vec<IndexEntry> = segment.index.entries()[first..=first + last].to_vec();
         let handle = segment.open(log).await?;
         let (base, section, object) = (segment.info.base_offset, segment.section(), segment.info.object);
@@ -78,7 +73,7 @@ impl Cursor {
         let length = runs.iter().map(|run| u64::from(run.length)).sum();
         let range = ByteRange::at(start, length);
         self.skip_to(from);
-        self.read_ahead(log, at, base, &handle, section, start).await?;
+        self.read_ahead(log, at, base, &handle, section, start).await;
         let segment = self.segments.current().expect("it was just found");
         let bytes = read_runs(segment, log, range, &runs).await?;
         self.in_order += 1;
@@ -99,16 +94,18 @@ impl Cursor {
         handle: &forebay_reader::Handle,
         section: ByteRange,
         start: u64,
-    ) -> Result<()> {
+    ) {
         if !log.shared.options.prefetch_enabled || self.in_order < IN_ORDER {
-            return Ok(());
+            return;
         }
-        self.segments.link(log, at).await?;
+        if let Err(error) = self.segments.link(log, at, self.high_watermark).await {
+            // Whoever gets there will see it again.
+            tracing::debug!(%at, %error, "what follows is not read ahead");
+        }
         if self.declared != Some(base) {
             handle.will_read(ByteRange::new(start, section.end()));
             self.declared = Some(base);
         }
-        Ok(())
     }
 
     /// Passes over runs of the present segment that are older than `timestamp`; whether one is left that is not.
@@ -120,8 +117,7 @@ impl Cursor {
     ) -> Result<bool> {
         let next = self.next();
         let Some(segment) = self.segments.at(log, at, next).await? else {
-            let what = format!("{at} is said to go beyond offset {next}, and no segment holds that");
-            return Err(log.metadata_error(what));
+            return Err(no_segment(log, at, next));
         };
         let entries = segment.index.entries();
         let from = segment
@@ -138,10 +134,16 @@ impl Cursor {
     }
 }
 
-/// The last of `runs`, which go on to offset `end`, that is needed for so many records from `from` on, or bytes. A hole
-/// counts as records: what it hides is fetched later.
-fn last_needed(runs: &[IndexEntry], from: u64, end: u64, records: usize, bytes: usize) -> usize {
-    let (records, bytes) = (records as u64, (bytes as u64).min(AT_ONCE));
+fn no_segment(log: &Log, at: &TopicPartition, offset: u64) -> LogError {
+    log.metadata_error(format!(
+        "{at} is said to go beyond offset {offset}, and no segment holds that"
+    ))
+}
+
+/// The last of `runs`, which go on to offset `end`, that is needed for what a read from `from` on may give. A hole counts as
+/// records: what it hides is fetched later.
+fn last_needed(runs: &[IndexEntry], from: u64, end: u64, limit: ReadLimit) -> usize {
+    let (records, bytes) = (limit.records as u64, (limit.bytes as u64).min(AT_ONCE));
     let mut have_bytes = 0_u64;
     for (at, run) in runs.iter().enumerate() {
         have_bytes += u64::from(run.length);
@@ -167,7 +169,7 @@ async fn read_runs(segment: &mut Segment, log: &Log, range: ByteRange, runs: &[I
     };
     match verify(runs, &bytes) {
         Ok(()) => Ok(bytes),
-        Err(error) => read_past_the_cache(segment, log, range, runs, error).await,
+        Err((_, error)) => read_past_the_cache(segment, log, range, runs, error).await,
     }
 }
 
@@ -183,10 +185,15 @@ async fn read_past_the_cache(
     let name = segment.name(log);
     tracing::warn!(object = name, %error, "wrong bytes: read again from the bucket, and forgotten by the cache");
     let id = segment.open(log).await?.id().clone();
-    // With the handle goes what it keeps in memory.
-    segment.handle = None;
+    // With the handle goes what it keeps in memory, and which version it was.
+    segment.close();
     if let Some(cache) = log.reader().cache().cloned() {
-        let _ = tokio::task::spawn_blocking(move || cache.forget(&id)).await;
+        // What is on its way to the disk must be there first, or it comes after.
+        let forget = move || {
+            cache.flush();
+            cache.forget(&id);
+        };
+        let _ = tokio::task::spawn_blocking(forget).await;
     }
     let mut target = log.target(&segment.info)?;
     target.known = None;
@@ -198,7 +205,9 @@ async fn read_past_the_cache(
     let (bytes, _) = read.map_err(|error| segment.read_error(log, ReadError::from(error)))?;
     match verify(runs, &bytes) {
         Ok(()) => Ok(bytes),
-        Err(source) => Err(LogError::Segment {
+        // What lies before the damaged run is good. That one comes again by itself.
+        Err((good @ 1.., _)) => Ok(bytes.slice(..good)),
+        Err((_, source)) => Err(LogError::Segment {
             at: segment.info.at.clone(),
             object: name,
             source,
@@ -206,12 +215,13 @@ async fn read_past_the_cache(
     }
 }
 
-fn verify(runs: &[IndexEntry], bytes: &[u8]) -> std::result::Result<(), SegmentError> {
-    let mut rest = bytes;
+/// Whether all these runs are as they were written, or how many bytes of them are before the first that is not.
+fn verify(runs: &[IndexEntry], bytes: &[u8]) -> std::result::Result<(), (usize, SegmentError)> {
+    let mut good = 0;
     for run in runs {
-        let (bytes, after) = rest.split_at(rest.len().min(run.length as usize));
-        verify_run(run, bytes)?;
-        rest = after;
+        let end = bytes.len().min(good + run.length as usize);
+        verify_run(run, &bytes[good..end]).map_err(|error| (good, error))?;
+        good = end;
     }
     Ok(())
 }

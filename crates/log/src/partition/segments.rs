@@ -63,6 +63,12 @@ impl Segment {
         Ok(handle)
     }
 
+    /// Opens it anew when it is needed next.
+    pub(super) fn close(&mut self) {
+        self.handle = None;
+        self.asked_anew = false;
+    }
+
     /// The bucket has another version of the object than the metadata says: a copy of the bucket, perhaps. Its checksums
     /// will tell whether it is the same.
     pub(super) async fn ask_anew(&mut self, log: &Log) -> Result<bool> {
@@ -162,8 +168,8 @@ impl Segments {
     }
 
     /// The reader reads in order: what follows the present segment is opened, and read ahead when the window gets there.
-    /// Done once for each segment; where few are known, more are looked up.
-    pub(super) async fn link(&mut self, log: &Log, at: &TopicPartition) -> Result<()> {
+    /// Done once for each segment; where few are known, more are looked up, as far as `high_watermark`.
+    pub(super) async fn link(&mut self, log: &Log, at: &TopicPartition, high_watermark: u64) -> Result<()> {
         let Some(present) = self.known.front().map(|first| first.info.base_offset) else {
             return Ok(());
         };
@@ -172,9 +178,9 @@ impl Segments {
         }
         self.linked_from = Some(present);
         if self.known.len() <= LOOK_AHEAD / 2
-            && let Some(last) = self.known.back()
+            && let Some(next) = self.known.back().map(|last| last.info.next_offset)
+            && next < high_watermark
         {
-            let next = last.info.next_offset;
             self.look_up(log, at, next).await?;
         }
         while self.linked + 1 < self.known.len() {
@@ -193,7 +199,12 @@ impl Segments {
         let wanted = [(at.clone(), offset)];
         let found = log.shared.metadata.segments_from(&wanted, LOOK_AHEAD).await?;
         for info in found.into_iter().flatten() {
-            self.known.push_back(Segment::of(log, info)?);
+            match Segment::of(log, info) {
+                Ok(segment) => self.known.push_back(segment),
+                // It is looked up again when its turn comes.
+                Err(_) if !self.known.is_empty() => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

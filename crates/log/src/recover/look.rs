@@ -54,7 +54,7 @@ impl Log {
             match contents? {
                 Ok(contents) => found.sections.extend(sections(&contents, &key, &meta)),
                 Err(error) => {
-                    problems.push(format!("{} is left out: {error}", self.shared.bucket.shown(&key)))
+                    problems.push(format!("{} is left out: {error}", self.shared.bucket.shown(&key)));
                 }
             }
         }
@@ -87,7 +87,7 @@ impl Log {
             match read_tail(meta.size, &tail) {
                 Ok(Tail::Contents(contents)) => return Ok(named(contents, parsed)),
                 Ok(Tail::Need(range)) if meta.size - range.start() > wanted => {
-                    wanted = meta.size - range.start()
+                    wanted = meta.size - range.start();
                 }
                 Ok(Tail::Need(_)) => {
                     return Ok(Err(SegmentError::damaged("it asks for what was read".to_owned())));
