@@ -1,5 +1,7 @@
 //! The bucket of a log: its keys, and the writes that go to it directly.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use forebay_source::Source;
 use futures::{StreamExt, TryStreamExt};
@@ -10,6 +12,10 @@ use crate::error::{LogError, Result};
 
 /// Keys that are deleted at a time.
 const DELETES_AT_ONCE: usize = 8;
+
+/// The pause after a write met another attempt at the same key that is not through; doubled each time.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_CONFLICT_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where the objects of a log are.
 #[derive(Debug)]
@@ -55,44 +61,41 @@ impl Bucket {
     pub(crate) async fn create(&self, key: &str, chunks: Vec<Bytes>) -> Result<String> {
         let path = self.path(key)?;
         let size: u64 = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        let options = PutOptions {
-            mode: PutMode::Create,
-            ..PutOptions::default()
-        };
-        let put = self
-            .source
-            .store
-            .put_opts(&path, PutPayload::from_iter(chunks), options)
-            .await;
-        let tag = match put {
-            Ok(put) => put.e_tag,
-            Err(error @ Error::AlreadyExists { .. }) => {
-                let meta = self
-                    .source
-                    .store
-                    .head(&path)
-                    .await
-                    .map_err(self.error(key, "looked at"))?;
-                if meta.size != size {
+        let mut pause = CONFLICT_PAUSE;
+        loop {
+            let options = PutOptions {
+                mode: PutMode::Create,
+                ..PutOptions::default()
+            };
+            let payload = PutPayload::from_iter(chunks.iter().cloned());
+            let taken = match self.source.store.put_opts(&path, payload, options).await {
+                Ok(put) => match put.e_tag {
+                    Some(tag) => return Ok(tag),
+                    None => None,
+                },
+                Err(error @ Error::AlreadyExists { .. }) => Some(error),
+                Err(error) => return Err(self.error(key, "written")(error)),
+            };
+            match (self.source.store.head(&path).await, taken) {
+                (Ok(meta), Some(error)) if meta.size != size => {
                     return Err(self.error(key, "written")(error));
                 }
-                meta.e_tag
+                (Ok(meta), _) => return meta.e_tag.ok_or_else(|| self.no_tag(key)),
+                // Another attempt is not through yet (409): its outcome is not known to the store either.
+                (Err(Error::NotFound { .. }), Some(_)) if pause <= LONGEST_CONFLICT_PAUSE => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                (Err(error), _) => return Err(self.error(key, "looked at")(error)),
             }
-            Err(error) => return Err(self.error(key, "written")(error)),
-        };
-        if let Some(tag) = tag {
-            return Ok(tag);
         }
-        let meta = self
-            .source
-            .store
-            .head(&path)
-            .await
-            .map_err(self.error(key, "looked at"))?;
-        meta.e_tag.ok_or_else(|| LogError::Key {
+    }
+
+    fn no_tag(&self, key: &str) -> LogError {
+        LogError::Key {
             key: self.shown(key),
             why: "this store gives no entity tags, by which a log knows its segments".to_owned(),
-        })
+        }
     }
 
     /// Reads a small object whole, of at most `most` bytes.

@@ -1,6 +1,7 @@
 //! What has to be done to a log now and then: compaction, retention, sweeping, a snapshot.
 
 mod compact;
+mod plan;
 mod retain;
 mod sweep;
 
@@ -28,7 +29,7 @@ pub struct MaintainOptions {
 
 impl Default for MaintainOptions {
     /// 64 MiB: eight requests of a cold reader, in memory while it is made. 32 small segments: a reader of history saves
-    /// 31 requests, and a record is written three times at most in its life. 10 minutes: longer than any poll. 15 minutes: a producer gives an
+    /// 31 requests, and a record is written four or five times in its life. 10 minutes: longer than any poll. 15 minutes: a producer gives an
     /// upload up after two, and a commit after two more.
     fn default() -> Self {
         Self {
@@ -75,17 +76,22 @@ impl Log {
         loop {
             let topics = self.metadata().topics(after.as_ref(), PAGE).await?;
             for topic in &topics {
-                self.maintain_topic(topic, options, &mut done).await;
+                // Large: not for the stack of every caller.
+                Box::pin(self.maintain_topic(topic, options, &mut done)).await;
             }
             match topics.last() {
                 Some(last) if topics.len() == PAGE => after = Some(last.name.clone()),
                 _ => break,
             }
         }
-        let swept = self.sweep(options, &mut done).await;
-        done.note("sweeping", swept);
-        let noted = self.write_snapshot().await;
-        done.note("the snapshot", noted);
+        // First the ends of partitions are noted: of those whose last object is swept, the bucket tells nothing else.
+        match self.write_snapshot().await {
+            Ok(()) => {
+                let swept = self.sweep(options, &mut done).await;
+                done.note("sweeping", swept);
+            }
+            Err(error) => done.note("the snapshot, without which nothing is swept", Err(error)),
+        }
         Ok(done)
     }
 
@@ -107,7 +113,7 @@ impl Log {
 impl Maintained {
     fn note(&mut self, what: &str, result: Result<()>) {
         if let Err(error) = result {
-            tracing::warn!(%error, "maintenance of {what}");
+            tracing::warn!(%error, what, "maintenance");
             self.problems.push(format!("{what}: {error}"));
         }
     }

@@ -1,7 +1,9 @@
 //! Small objects that a log leaves in its bucket, so that the metadata can be rebuilt from it: fences and snapshots.
 
 use bytes::Bytes;
+use forebay_types::ErrorKind;
 use serde::{Deserialize, Serialize};
+use ulid::Ulid;
 
 use crate::error::{LogError, Result};
 use crate::key::{Parsed, fence_key, parse, snapshot_key};
@@ -85,6 +87,13 @@ impl GroupOffset {
     }
 }
 
+/// What reading a note gives, if the bucket answers.
+pub(crate) enum Read<T> {
+    Whole(T),
+    /// The note itself is to blame: it is damaged, too large, of another version, or gone since it was listed.
+    Bad(LogError),
+}
+
 impl Log {
     /// Notes in the bucket from where on these leases count.
     pub(crate) async fn write_fence(&self, leases: &[Lease]) -> Result<()> {
@@ -104,7 +113,11 @@ impl Log {
         self.write_note(&key, &fence).await
     }
 
-    pub(crate) async fn read_fence(&self, key: &str) -> Result<Fence> {
+    /// A fence.
+    ///
+    /// # Errors
+    /// If the bucket cannot be reached.
+    pub(crate) async fn read_fence(&self, key: &str) -> Result<Read<Fence>> {
         self.read_note(key, |fence: &Fence| fence.version).await
     }
 
@@ -113,11 +126,22 @@ impl Log {
     /// # Errors
     /// Of bucket and metadata; older snapshots are then still there.
     pub async fn write_snapshot(&self) -> Result<()> {
-        let snapshot = self.snapshot().await?;
-        let key = snapshot_key(self.shared.bucket.prefix(), self.new_id());
-        self.write_note(&key, &snapshot).await?;
         let mut keys = self.snapshots().await?;
-        keys.truncate(keys.len().saturating_sub(SNAPSHOTS_KEPT));
+        // Named before the metadata is asked, and after all that are there: the newest name has the newest contents, even
+        // if the clock was set back, or this takes long and another process is quicker.
+        let now = self.new_id();
+        let newest = keys.last().map(|(id, _)| *id);
+        let id = newest.map_or(now, |newest| {
+            now.max(Ulid::from_parts(
+                newest.timestamp_ms().saturating_add(1),
+                now.random(),
+            ))
+        });
+        let snapshot = self.snapshot().await?;
+        let key = snapshot_key(self.shared.bucket.prefix(), id);
+        self.write_note(&key, &snapshot).await?;
+        keys.truncate((keys.len() + 1).saturating_sub(SNAPSHOTS_KEPT));
+        let keys = keys.into_iter().map(|(_, key)| key).collect();
         for (key, deleted) in self.shared.bucket.delete(keys).await {
             if let Err(error) = deleted {
                 tracing::warn!(key, %error, "an old snapshot stays");
@@ -126,50 +150,62 @@ impl Log {
         Ok(())
     }
 
-    /// Keys of snapshots, oldest first.
-    async fn snapshots(&self) -> Result<Vec<String>> {
+    /// Names and keys of snapshots, oldest first.
+    async fn snapshots(&self) -> Result<Vec<(Ulid, String)>> {
         let prefix = self.shared.bucket.prefix();
-        let mut keys: Vec<String> = self
-            .shared
-            .bucket
-            .list("snapshot")
-            .await?
+        let listed = self.shared.bucket.list("snapshot").await?;
+        let mut found: Vec<_> = listed
             .into_iter()
-            .map(|meta| meta.location.to_string())
-            .filter(|key| matches!(parse(prefix, key), Some(Parsed::Snapshot(_))))
+            .filter_map(|meta| match parse(prefix, meta.location.as_ref()) {
+                Some(Parsed::Snapshot(id)) => Some((id, meta.location.to_string())),
+                _ => None,
+            })
             .collect();
-        keys.sort();
-        Ok(keys)
+        found.sort();
+        Ok(found)
     }
 
-    /// The newest snapshot that can be read; those that cannot are named in `problems`.
-    pub(crate) async fn newest_snapshot(&self, problems: &mut Vec<String>) -> Result<Option<Snapshot>> {
-        for key in self.snapshots().await?.into_iter().rev() {
-            match self.read_note(&key, |snapshot: &Snapshot| snapshot.version).await {
-                Ok(snapshot) => return Ok(Some(snapshot)),
-                Err(error) => problems.push(error.to_string()),
+    /// The newest snapshot that can be read, and whether it is the newest of all; those that cannot are named in `problems`.
+    ///
+    /// # Errors
+    /// If the bucket cannot be reached: an older one must not be taken for the newest.
+    pub(crate) async fn newest_snapshot(
+        &self,
+        problems: &mut Vec<String>,
+    ) -> Result<Option<(Snapshot, bool)>> {
+        for (n, (_, key)) in self.snapshots().await?.into_iter().rev().enumerate() {
+            match self
+                .read_note(&key, |snapshot: &Snapshot| snapshot.version)
+                .await?
+            {
+                Read::Whole(snapshot) => return Ok(Some((snapshot, n == 0))),
+                Read::Bad(error) => problems.push(error.to_string()),
             }
         }
         Ok(None)
+    }
+
+    pub(crate) async fn all_topics(&self) -> Result<Vec<TopicInfo>> {
+        let mut topics: Vec<TopicInfo> = Vec::new();
+        loop {
+            let after = topics.last().map(|topic| topic.name.clone());
+            let page = self.metadata().topics(after.as_ref(), PAGE).await?;
+            let is_last = page.len() < PAGE;
+            topics.extend(page);
+            if is_last {
+                return Ok(topics);
+            }
+        }
     }
 
     async fn snapshot(&self) -> Result<Snapshot> {
         let metadata = self.metadata();
         let mut snapshot = Snapshot {
             version: VERSION,
-            topics: Vec::new(),
+            topics: self.all_topics().await?,
             partitions: Vec::new(),
             groups: Vec::new(),
         };
-        loop {
-            let after = snapshot.topics.last().map(|topic: &TopicInfo| topic.name.clone());
-            let page = metadata.topics(after.as_ref(), PAGE).await?;
-            let is_last = page.len() < PAGE;
-            snapshot.topics.extend(page);
-            if is_last {
-                break;
-            }
-        }
         for topic in &snapshot.topics {
             let written = metadata
                 .partitions_of(&topic.name)
@@ -215,18 +251,25 @@ impl Log {
         &self,
         key: &str,
         version: impl Fn(&T) -> u32,
-    ) -> Result<T> {
-        let wrong = |why: String| LogError::Key {
-            key: self.shared.bucket.shown(key),
-            why,
+    ) -> Result<Read<T>> {
+        let bytes = match self.shared.bucket.read(key, MOST).await {
+            Ok(bytes) => bytes,
+            Err(error) if matches!(error, LogError::Key { .. }) || error.kind() == ErrorKind::NotFound => {
+                return Ok(Read::Bad(error));
+            }
+            Err(error) => return Err(error),
         };
-        let bytes = self.shared.bucket.read(key, MOST).await?;
-        let note: T = serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))?;
-        match version(&note) {
-            VERSION => Ok(note),
-            other => Err(wrong(format!(
-                "its format is {other}, this program knows {VERSION}"
-            ))),
+        let bad = |why: String| {
+            let key = self.shared.bucket.shown(key);
+            Ok(Read::Bad(LogError::Key { key, why }))
+        };
+        match serde_json::from_slice(&bytes) {
+            Ok(note) if version(&note) == VERSION => Ok(Read::Whole(note)),
+            Ok(note) => bad(format!(
+                "its format is {}, this program knows {VERSION}",
+                version(&note)
+            )),
+            Err(error) => bad(error.to_string()),
         }
     }
 }

@@ -18,9 +18,11 @@ use tokio::task::JoinHandle;
 use crate::batch::Batch;
 use crate::error::{LogError, Result};
 use crate::log::Log;
+use crate::metadata::MetadataError;
 use crate::record::Header;
 use crate::topic::{TopicName, TopicPartition};
 
+use delivery::Failure;
 pub use delivery::{Delivered, Delivery};
 pub use options::{Acks, ProducerOptions};
 use partitioner::Partitioner;
@@ -94,7 +96,7 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     /// There is something for the writer to look at.
     wake: Notify,
-    topics: AsyncMutex<HashMap<TopicName, Partitioner>>,
+    topics: Mutex<HashMap<TopicName, Partitioner>>,
 }
 
 #[derive(Debug, Default)]
@@ -103,6 +105,52 @@ struct State {
     /// Cut as soon as possible: somebody waits.
     hurry: bool,
     closed: bool,
+    /// Senders that wait for room, which only a cut gives back.
+    crammed: usize,
+}
+
+/// However the writer ends, nobody waits for it any more: also if it panics, or its runtime is gone.
+#[derive(Debug)]
+struct End(Arc<Inner>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let (uncut, open) = {
+            let mut state = self.0.state();
+            state.closed = true;
+            (state.pending.cut(|_| true), state.pending.unresolved())
+        };
+        self.0.room.close();
+        let error = Arc::new(LogError::Task(
+            "the producer ended before this was written".to_owned(),
+        ));
+        for (_, batches) in uncut {
+            for batch in batches {
+                batch.outcome.failed(Failure::NotWritten(error.clone()));
+            }
+        }
+        for outcome in open {
+            outcome.failed(Failure::Unknown(error.clone()));
+        }
+    }
+}
+
+/// Counts a sender that waits for room.
+struct Crammed<'a>(&'a Inner);
+
+impl<'a> Crammed<'a> {
+    fn into(inner: &'a Inner) -> Self {
+        inner.state().crammed += 1;
+        // What waits for the linger need not.
+        inner.wake.notify_one();
+        Self(inner)
+    }
+}
+
+impl Drop for Crammed<'_> {
+    fn drop(&mut self) {
+        self.0.state().crammed -= 1;
+    }
 }
 
 impl Inner {
@@ -120,9 +168,9 @@ impl Producer {
             options,
             state: Mutex::default(),
             wake: Notify::new(),
-            topics: AsyncMutex::default(),
+            topics: Mutex::default(),
         });
-        let work = tokio::spawn(writer::run(inner.clone()));
+        let work = tokio::spawn(writer::run(End(inner.clone())));
         Self {
             inner,
             work: AsyncMutex::new(Some(work)),
@@ -177,7 +225,8 @@ impl Producer {
         self.take_room(size).await?;
         let taken = self.change(|state, inner| {
             let now = inner.log.clock().now();
-            Ok(state.pending.push_batch(at, batch, size, now))
+            let acks = inner.options.acks;
+            Ok(state.pending.push_batch(at, batch, size, now, acks))
         });
         taken.inspect_err(|_| self.inner.room.add_permits(size))
     }
@@ -215,10 +264,11 @@ impl Producer {
     pub async fn close(&self) -> Result<()> {
         self.inner.state().closed = true;
         let flushed = self.flush().await;
-        if let Some(work) = self.work.lock().await.take() {
-            work.await.map_err(|error| LogError::Task(error.to_string()))?;
-        }
-        flushed
+        let ended = match self.work.lock().await.take() {
+            Some(work) => work.await.map_err(|error| LogError::Task(error.to_string())),
+            None => Ok(()),
+        };
+        flushed.and(ended)
     }
 
     async fn take_room(&self, size: usize) -> Result<()> {
@@ -227,8 +277,7 @@ impl Producer {
             room.forget();
             return Ok(());
         }
-        // Full: what waits for the linger need not.
-        self.inner.wake.notify_one();
+        let _crammed = Crammed::into(&self.inner);
         let room = self
             .inner
             .room
@@ -244,9 +293,10 @@ impl Producer {
         if state.closed {
             return Err(LogError::Closed);
         }
-        let was_empty = state.pending.is_empty();
+        let is_full = |state: &State| state.pending.bytes() >= self.inner.options.batch_bytes;
+        let (was_empty, was_full) = (state.pending.is_empty(), is_full(&state));
         let changed = change(&mut state, &self.inner)?;
-        let wake = was_empty || state.pending.bytes() >= self.inner.options.batch_bytes;
+        let wake = was_empty || is_full(&state) && !was_full;
         drop(state);
         if wake {
             self.inner.wake.notify_one();
@@ -255,20 +305,30 @@ impl Producer {
     }
 
     async fn partition_for(&self, topic: &TopicName, record: &NewRecord) -> Result<TopicPartition> {
-        let mut topics = self.inner.topics.lock().await;
-        let partitioner = match topics.get_mut(topic) {
-            Some(partitioner) => partitioner,
+        let chosen = self.choose(topic, record);
+        let partition = match chosen {
+            Some(chosen) => chosen?,
             None => {
                 let found = self.inner.log.metadata().topic(topic).await?;
-                let found = found
-                    .ok_or_else(|| crate::metadata::MetadataError::UnknownTopic { topic: topic.clone() })?;
-                topics
+                let unknown = || MetadataError::UnknownTopic { topic: topic.clone() };
+                let found = Partitioner::new(found.ok_or_else(unknown)?.partitions);
+                self.topics()
                     .entry(topic.clone())
-                    .or_insert(Partitioner::new(found.partitions))
+                    .or_insert(found)
+                    .choose(topic, record)?
             }
         };
-        let partition = partitioner.choose(topic, record)?;
         Ok(TopicPartition::new(topic.clone(), partition))
+    }
+
+    /// The partition, if the topic is known.
+    fn choose(&self, topic: &TopicName, record: &NewRecord) -> Option<Result<u32>> {
+        let mut topics = self.topics();
+        Some(topics.get_mut(topic)?.choose(topic, record))
+    }
+
+    fn topics(&self) -> MutexGuard<'_, HashMap<TopicName, Partitioner>> {
+        self.inner.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn known_partition(&self, at: &TopicPartition) -> Result<()> {

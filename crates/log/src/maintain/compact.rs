@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::plan::Run;
 use super::{MaintainOptions, Maintained};
 use crate::batch::Batch;
 use crate::error::{LogError, Result};
@@ -9,7 +10,7 @@ use crate::key::segment_key;
 use crate::log::Log;
 use crate::metadata::{Compaction, MetadataError, NewSegment, PartitionInfo, SegmentInfo, Upload};
 use crate::partition::PartitionReader;
-use crate::segment::{SegmentBuilder, SegmentKind};
+use crate::segment::{Built, SegmentBuilder, SegmentKind};
 
 /// Segments looked at at a time.
 const PAGE: usize = 256;
@@ -29,7 +30,7 @@ impl Log {
             // Nearly all of it is large already.
             return Ok(());
         }
-        let mut run: Vec<SegmentInfo> = Vec::new();
+        let mut run = Run::default();
         let mut from = info.log_start;
         loop {
             let wanted = [(info.at.clone(), from)];
@@ -38,52 +39,80 @@ impl Log {
             let is_last = page.len() < PAGE;
             for segment in page {
                 from = segment.next_offset;
-                let joins = run
-                    .last()
-                    .is_none_or(|last| last.next_offset == segment.base_offset);
-                let bytes: u64 = run.iter().map(|segment| segment.length).sum();
-                let large = segment.length >= options.segment_bytes / 2;
-                if large || !joins || bytes + segment.length > options.segment_bytes {
-                    let fills = bytes >= options.segment_bytes / 2;
-                    self.rewrite(std::mem::take(&mut run), fills, options, done)
-                        .await?;
-                }
-                if !large {
-                    run.push(segment);
+                // What the log start lies in cannot be read whole; it goes when the log start goes on.
+                if segment.base_offset >= info.log_start {
+                    let ended = run.push(segment, options);
+                    self.rewrite(ended, done).await?;
                 }
             }
             if is_last {
-                return self.rewrite(run, false, options, done).await;
+                let ended = run.end(options);
+                return self.rewrite(ended, done).await;
             }
         }
     }
 
-    /// Rewrites `run`, if it is worth it: it fills a segment, or is many.
-    async fn rewrite(
-        &self,
-        run: Vec<SegmentInfo>,
-        fills: bool,
-        options: &MaintainOptions,
-        done: &mut Maintained,
-    ) -> Result<()> {
-        if run.len() < 2 || (!fills && run.len() < options.min_segments) {
-            return Ok(());
-        }
-        match self.join(&run).await {
-            Ok(()) => {
-                done.compacted += 1;
-                done.replaced += run.len() as u64;
-                Ok(())
+    async fn rewrite(&self, runs: Vec<Vec<SegmentInfo>>, done: &mut Maintained) -> Result<()> {
+        for run in runs {
+            match self.join(&run).await {
+                Ok(()) => {
+                    done.compacted += 1;
+                    done.replaced += run.len() as u64;
+                }
+                // Somebody else was quicker, or retention was.
+                Err(LogError::Metadata(MetadataError::Moved { .. }) | LogError::OffsetNotFound { .. }) => {}
+                Err(error) => return Err(error),
             }
-            // Somebody else was quicker, or retention was.
-            Err(LogError::Metadata(MetadataError::Moved { .. })) => Ok(()),
-            Err(error) => Err(error),
         }
+        Ok(())
     }
 
     async fn join(&self, run: &[SegmentInfo]) -> Result<()> {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+        let built = self.copy(run).await?;
+        let (Some(first), Some(section)) = (run.first(), built.sections.first()) else {
             return Ok(());
+        };
+        let id = built.id;
+        let key = segment_key(self.shared.bucket.prefix(), &first.at, first.base_offset, id);
+        let key: Arc<str> = key.into();
+        let replaced = Compaction {
+            id,
+            object_size: built.size,
+            etag: "".into(),
+            segment: NewSegment {
+                // As retention has gone by it so far.
+                max_timestamp: run
+                    .iter()
+                    .map(|segment| segment.max_timestamp)
+                    .max()
+                    .unwrap_or(-1),
+                ..NewSegment::of(section, -1)
+            },
+            replaces: run
+                .iter()
+                .map(|segment| (segment.base_offset, segment.object))
+                .collect(),
+        };
+        let metadata = self.metadata();
+        let upload = Upload { id, key: key.clone() };
+        metadata.register_upload(&upload).await?;
+        let done = async {
+            let etag = self.shared.bucket.create(&key, built.chunks).await?.into();
+            let compaction = Compaction { etag, ..replaced };
+            Ok(metadata.commit_compaction(&compaction).await?)
+        }
+        .await;
+        if done.is_err() {
+            // Best effort: it expires by itself.
+            let _ = metadata.abandon_upload(id).await;
+        }
+        done
+    }
+
+    /// One object with the batches of `run`, as they are.
+    async fn copy(&self, run: &[SegmentInfo]) -> Result<Built> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+            return Err(LogError::Invalid("a compaction of nothing".to_owned()));
         };
         let (at, base_offset, next_offset) = (&first.at, first.base_offset, last.next_offset);
         let damaged = |source| LogError::Segment {
@@ -91,8 +120,7 @@ impl Log {
             object: format!("the segment that offsets {base_offset}..{next_offset} are compacted to"),
             source,
         };
-        let id = self.new_id();
-        let mut object = SegmentBuilder::new(id, SegmentKind::Compacted);
+        let mut object = SegmentBuilder::new(self.new_id(), SegmentKind::Compacted);
         let epoch = run.iter().map(|segment| segment.epoch).max().unwrap_or_default();
         object.begin_section(at, epoch).map_err(damaged)?;
         let reader = PartitionReader::of(self.clone(), at.clone());
@@ -120,37 +148,17 @@ impl Log {
             next = read.next_offset;
         }
         let built = object.finish().map_err(damaged)?;
-        let key: Arc<str> = segment_key(self.shared.bucket.prefix(), at, base_offset, id).into();
-        let metadata = self.metadata();
-        let upload = Upload { id, key: key.clone() };
-        metadata.register_upload(&upload).await?;
-        let etag = self.shared.bucket.create(&key, built.chunks).await?;
-        let Some(section) = built.sections.first() else {
-            return Ok(());
+        let whole = |built: &Built| {
+            let there = built.sections.first();
+            let (records, length) = there.map_or((0, 0), |there| (there.records, there.length));
+            records == run.iter().map(|segment| segment.records).sum::<u64>()
+                && length == run.iter().map(|segment| segment.length).sum::<u64>()
         };
-        let compaction = Compaction {
-            id,
-            object_size: built.size,
-            etag: etag.into(),
-            segment: NewSegment {
-                // As retention has gone by it so far.
-                max_timestamp: run
-                    .iter()
-                    .map(|segment| segment.max_timestamp)
-                    .max()
-                    .unwrap_or(-1),
-                ..NewSegment::of(section, -1)
-            },
-            replaces: run
-                .iter()
-                .map(|segment| (segment.base_offset, segment.object))
-                .collect(),
-        };
-        let committed = metadata.commit_compaction(&compaction).await;
-        if committed.is_err() {
-            // Best effort: it expires by itself.
-            let _ = metadata.abandon_upload(id).await;
+        if !whole(&built) {
+            let what =
+                format!("{at}: {base_offset}..{next_offset} read as something else than was committed");
+            return Err(self.metadata_error(what));
         }
-        Ok(committed?)
+        Ok(built)
     }
 }

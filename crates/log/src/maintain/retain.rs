@@ -25,11 +25,22 @@ impl Log {
         if start == info.log_start {
             return Ok(());
         }
+        // What was decided holds for the partition as it was. If somebody else moved its start on meanwhile, the bytes were
+        // counted wrongly.
+        let now = self.ends_of(info).await?;
+        if now.log_start != info.log_start {
+            return Ok(());
+        }
         self.metadata().advance_log_start(&info.at, start).await?;
-        let left = self.metadata().partitions(std::slice::from_ref(&info.at)).await?;
-        let left = left.first().map_or(0, |left| left.segments);
-        done.retained_away += info.segments.saturating_sub(left);
+        let left = self.ends_of(info).await?.segments;
+        done.retained_away += now.segments.saturating_sub(left);
         Ok(())
+    }
+
+    async fn ends_of(&self, info: &PartitionInfo) -> Result<PartitionInfo> {
+        let ends = self.metadata().partitions(std::slice::from_ref(&info.at)).await?;
+        let nothing = || self.metadata_error(format!("no answer about {}", info.at));
+        ends.into_iter().next().ok_or_else(nothing)
     }
 
     /// The base of the first segment with a record younger than `keep_ms`. A clock that was set back keeps more.
@@ -54,10 +65,11 @@ impl Log {
                 break;
             }
             for segment in page {
-                if bytes.saturating_sub(segment.length) < keep {
+                let without = bytes.saturating_sub(segment.length);
+                if without < keep {
                     return Ok(start.max(segment.base_offset));
                 }
-                bytes -= segment.length.min(bytes);
+                bytes = without;
                 start = segment.next_offset;
             }
         }

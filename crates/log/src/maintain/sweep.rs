@@ -1,5 +1,7 @@
 //! Deleting what nothing refers to.
 
+use std::collections::HashMap;
+
 use super::{Log, MaintainOptions, Maintained, Result};
 
 /// Objects deleted at a time.
@@ -12,12 +14,9 @@ impl Log {
         done.expired += self.metadata().expire_uploads(options.upload_timeout).await?;
         loop {
             let dead = self.metadata().dead_objects(options.grace, PAGE).await?;
-            let (count, keys) = (
-                dead.len(),
-                dead.iter().map(|object| object.key.clone()).collect::<Vec<_>>(),
-            );
-            let ids: std::collections::HashMap<_, _> =
-                dead.into_iter().map(|object| (object.key, object.id)).collect();
+            let count = dead.len();
+            let ids: HashMap<_, _> = dead.into_iter().map(|object| (object.key, object.id)).collect();
+            let keys: Vec<_> = ids.keys().cloned().collect();
             let mut gone = Vec::new();
             let mut failed = None;
             for (key, deleted) in self.shared.bucket.delete(keys).await {

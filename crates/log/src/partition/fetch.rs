@@ -56,7 +56,9 @@ impl Cursor {
             }
         }
         let Some(segment) = self.segments.current() else {
-            return Err(no_segment(log, at, next));
+            // Nothing is stored up to the end: it was lost, and a recovery gives no offset twice.
+            self.skip_to(self.high_watermark);
+            return Ok(());
         };
         let from = next.max(segment.info.base_offset);
         let Some(first) = segment.index.find(from) else {
@@ -117,7 +119,8 @@ impl Cursor {
     ) -> Result<bool> {
         let next = self.next();
         let Some(segment) = self.segments.at(log, at, next).await? else {
-            return Err(no_segment(log, at, next));
+            self.skip_to(self.high_watermark);
+            return Ok(false);
         };
         let entries = segment.index.entries();
         let from = segment
@@ -132,12 +135,6 @@ impl Cursor {
         self.skip_to(to);
         Ok(is_there)
     }
-}
-
-fn no_segment(log: &Log, at: &TopicPartition, offset: u64) -> LogError {
-    log.metadata_error(format!(
-        "{at} is said to go beyond offset {offset}, and no segment holds that"
-    ))
 }
 
 /// The last of `runs`, which go on to offset `end`, that is needed for what a read from `from` on may give. A hole counts as

@@ -75,6 +75,10 @@ impl Outcome {
         })
     }
 
+    pub(super) fn at(&self) -> &TopicPartition {
+        &self.at
+    }
+
     pub(super) fn is_told(&self) -> bool {
         self.told.get().is_some()
     }

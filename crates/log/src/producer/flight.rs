@@ -174,21 +174,24 @@ impl Flight {
                 Ok(())
             }
             // The store could not be asked, or did not answer: its last word is not known.
-            Err(error @ LogError::Metadata(MetadataError::Store { .. })) => {
+            Err(error @ (LogError::Metadata(MetadataError::Store { .. }) | LogError::Task(_))) => {
                 Err(Failure::Unknown(Arc::new(error)))
             }
             Err(error) => Err(Failure::NotWritten(Arc::new(error))),
         }
     }
 
-    /// It will not be part of anything. Whether it is in the bucket or not, the sweeper sees to it.
-    pub(super) async fn fail(self, log: &Log, failure: Failure) {
+    /// It will not be part of anything.
+    pub(super) fn fail(&self, failure: &Failure) {
         self.upload.abort();
         for waiting in &self.waiting {
             waiting.outcome.failed(failure.clone());
         }
+    }
+
+    /// Whether it is in the bucket or not, the sweeper sees to it, the sooner if the metadata knows.
+    pub(super) async fn abandon(&self, log: &Log) {
         if let Err(error) = log.metadata().abandon_upload(self.id).await {
-            // It expires by itself.
             tracing::warn!(id = %self.id, %error, "an upload could not be given up");
         }
     }
@@ -206,21 +209,30 @@ async fn upload_object(log: Log, upload: Upload, chunks: Vec<Bytes>, timeout: Du
     .await
 }
 
-/// Tries again while it may help and there is time.
+/// Whether it may go away by itself: a disk may get room again.
+pub(super) fn may_pass(error: &LogError) -> bool {
+    error.kind().is_transient() || error.kind() == ErrorKind::NoSpace
+}
+
+/// Tries again while it may help and there is time. No answer in time is a [`LogError::Task`].
 async fn until<T, F: Future<Output = Result<T>>>(
     log: &Log,
     timeout: Duration,
     mut attempt: impl FnMut() -> F,
 ) -> Result<T> {
-    let deadline = log.clock().now() + timeout;
+    let deadline = log.clock().now().saturating_add(timeout);
     let mut pause = PAUSE;
     loop {
-        let error = match attempt().await {
-            Ok(done) => return Ok(done),
-            Err(error) => error,
+        let left = deadline.saturating_sub(log.clock().now());
+        let error = match tokio::time::timeout(left, attempt()).await {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let what = format!("no answer within {} s", timeout.as_secs_f64());
+                return Err(LogError::Task(what));
+            }
         };
-        let may_help = error.kind().is_transient() || error.kind() == ErrorKind::NoSpace;
-        if !may_help || log.clock().now() + pause >= deadline {
+        if !may_pass(&error) || log.clock().now().saturating_add(pause) >= deadline {
             return Err(error);
         }
         tracing::warn!(%error, "tried again in {} ms", pause.as_millis());

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures::StreamExt;
 use ulid::Ulid;
 
+use super::flight::Cut;
+use super::pending::Filling;
 use crate::error::Result;
 use crate::log::Log;
-use crate::metadata::MetadataError;
+use crate::metadata::{Lease, MetadataError};
 use crate::topic::TopicPartition;
 
 /// A partition that somebody else waited for is not asked back at once: they look every 100 ms.
@@ -16,14 +19,24 @@ const REST: Duration = Duration::from_millis(250);
 /// Between two attempts to get a partition that another producer writes.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Partitions that are asked for one by one at a time: each is a call, and thousands may be another producer's.
+const ONE_BY_ONE: usize = 64;
+
 /// A partition that this producer may write.
 #[derive(Debug)]
-pub(super) struct Held {
-    pub(super) epoch: u64,
+struct Held {
+    epoch: u64,
     /// The offset of what is cut next.
-    pub(super) next_offset: u64,
+    next_offset: u64,
     /// Sections on their way.
-    pub(super) in_flight: usize,
+    in_flight: usize,
+}
+
+/// A partition that another producer has.
+#[derive(Clone, Copy, Debug)]
+struct Blocked {
+    since: Duration,
+    asked: Duration,
 }
 
 /// The partitions of one producer.
@@ -36,8 +49,8 @@ pub(super) struct Leases {
     draining: BTreeSet<TopicPartition>,
     /// Not asked for before.
     resting: BTreeMap<TopicPartition, Duration>,
-    /// Another producer has them: since when they are waited for.
-    blocked: BTreeMap<TopicPartition, Duration>,
+    /// Another producer has them.
+    blocked: BTreeMap<TopicPartition, Blocked>,
     renew_at: Duration,
 }
 
@@ -59,8 +72,30 @@ impl Leases {
         self.held.contains_key(at) && !self.draining.contains(at)
     }
 
-    pub(super) fn get_mut(&mut self, at: &TopicPartition) -> Option<&mut Held> {
-        self.held.get_mut(at)
+    /// What is cut of a partition that may be written, with its offsets.
+    pub(super) fn place(&self, at: TopicPartition, batches: Vec<Filling>) -> Cut {
+        let held = self.held.get(&at).expect("only what is held is cut");
+        Cut {
+            epoch: held.epoch,
+            base_offset: held.next_offset,
+            at,
+            batches,
+        }
+    }
+
+    /// A section is on its way; the next one begins at `next_offset`.
+    pub(super) fn took_off(&mut self, at: &TopicPartition, next_offset: u64) {
+        if let Some(held) = self.held.get_mut(at) {
+            held.next_offset = next_offset;
+            held.in_flight += 1;
+        }
+    }
+
+    /// A section is not on its way any more.
+    pub(super) fn landed(&mut self, at: &TopicPartition) {
+        if let Some(held) = self.held.get_mut(at) {
+            held.in_flight -= 1;
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -75,62 +110,100 @@ impl Leases {
     /// Gets those of `wanted` that are not held, as far as they are free.
     ///
     /// # Errors
-    /// Of the metadata, and of the bucket if a fence cannot be put there. Nothing new is held then.
+    /// Of the metadata, and of the bucket if a fence cannot be put there. What was got then is got anew the next time.
     pub(super) async fn acquire(
         &mut self,
         log: &Log,
-        wanted: Vec<TopicPartition>,
+        wanted: BTreeSet<TopicPartition>,
         now: Duration,
     ) -> Result<()> {
         self.resting.retain(|_, until| *until > now);
-        let mut missing: Vec<_> = wanted
+        self.blocked.retain(|at, _| wanted.contains(at));
+        let missing = wanted
             .into_iter()
-            .filter(|at| !self.held.contains_key(at) && !self.resting.contains_key(at))
-            .collect();
-        while !missing.is_empty() {
-            let leases = match log.metadata().acquire(self.writer, &missing, self.lasts).await {
-                Ok(leases) => leases,
-                // All or none: the others without it.
-                Err(MetadataError::Held { at, .. }) if missing.contains(&at) => {
-                    self.blocked.entry(at.clone()).or_insert(now);
-                    missing.retain(|other| *other != at);
-                    continue;
+            .filter(|at| !self.held.contains_key(at) && !self.resting.contains_key(at));
+        let (again, new): (Vec<_>, Vec<_>) = missing.partition(|at| self.blocked.contains_key(at));
+        let mut leases = self.ask(log, new, now).await?;
+        leases.extend(self.ask_again(log, again, now).await?);
+        // What an earlier writer still has on its way must never be taken for data.
+        let unclean: Vec<_> = leases.iter().filter(|lease| !lease.clean).cloned().collect();
+        if !unclean.is_empty() {
+            log.write_fence(&unclean).await?;
+        }
+        if self.held.is_empty() {
+            self.renew_at = now + self.lasts / 4;
+        }
+        self.hold(leases);
+        Ok(())
+    }
+
+    fn hold(&mut self, leases: Vec<Lease>) {
+        for lease in leases {
+            self.blocked.remove(&lease.at);
+            let held = Held {
+                epoch: lease.epoch,
+                next_offset: lease.next_offset,
+                in_flight: 0,
+            };
+            self.held.insert(lease.at, held);
+        }
+    }
+
+    /// Mostly all are free: one call. It gives all or none, so else each is asked for by itself.
+    async fn ask(&mut self, log: &Log, which: Vec<TopicPartition>, now: Duration) -> Result<Vec<Lease>> {
+        if which.is_empty() {
+            return Ok(Vec::new());
+        }
+        match log.metadata().acquire(self.writer, &which, self.lasts).await {
+            Ok(leases) => Ok(leases),
+            Err(MetadataError::Held { .. }) => self.ask_each(log, which, now).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Those that were another's when they were asked for last; by turns, if they are many.
+    async fn ask_again(
+        &mut self,
+        log: &Log,
+        mut which: Vec<TopicPartition>,
+        now: Duration,
+    ) -> Result<Vec<Lease>> {
+        which.sort_by_key(|at| self.blocked.get(at).map(|blocked| blocked.asked));
+        which.truncate(ONE_BY_ONE);
+        self.ask_each(log, which, now).await
+    }
+
+    async fn ask_each(&mut self, log: &Log, which: Vec<TopicPartition>, now: Duration) -> Result<Vec<Lease>> {
+        let (writer, lasts) = (self.writer, self.lasts);
+        let mut answers = futures::stream::iter(which)
+            .map(|at| async move {
+                let answer = log
+                    .metadata()
+                    .acquire(writer, std::slice::from_ref(&at), lasts)
+                    .await;
+                (at, answer)
+            })
+            .buffered(ONE_BY_ONE);
+        let mut got = Vec::new();
+        while let Some((at, answer)) = answers.next().await {
+            match answer {
+                Ok(leases) => got.extend(leases),
+                Err(MetadataError::Held { .. }) => {
+                    let since = self.blocked.get(&at).map_or(now, |blocked| blocked.since);
+                    self.blocked.insert(at, Blocked { since, asked: now });
                 }
                 Err(error) => return Err(error.into()),
-            };
-            // What an earlier writer still has on its way must never be taken for data.
-            let unclean: Vec<_> = leases.iter().filter(|lease| !lease.clean).cloned().collect();
-            if !unclean.is_empty() {
-                log.write_fence(&unclean).await?;
             }
-            if self.held.is_empty() {
-                self.renew_at = now + self.lasts / 4;
-            }
-            for lease in leases {
-                self.blocked.remove(&lease.at);
-                let held = Held {
-                    epoch: lease.epoch,
-                    next_offset: lease.next_offset,
-                    in_flight: 0,
-                };
-                self.held.insert(lease.at, held);
-            }
-            return Ok(());
         }
-        Ok(())
+        Ok(got)
     }
 
     /// Those that have been waited for longer than `patience`; they are not waited for any more.
     pub(super) fn given_up(&mut self, now: Duration, patience: Duration) -> Vec<TopicPartition> {
-        let late = |since: &Duration| now.saturating_sub(*since) >= patience;
-        let given_up: Vec<_> = self
+        let late = self
             .blocked
-            .iter()
-            .filter(|(_, since)| late(since))
-            .map(|(at, _)| at.clone())
-            .collect();
-        self.blocked.retain(|_, since| !late(since));
-        given_up
+            .extract_if(.., |_, blocked| now.saturating_sub(blocked.since) >= patience);
+        late.map(|(at, _)| at).collect()
     }
 
     /// Whether something waits for another producer.
@@ -141,14 +214,35 @@ impl Leases {
     /// Prolongs what is held; what others wait for will be given back.
     pub(super) async fn renew(&mut self, log: &Log, now: Duration) {
         self.renew_at = now + self.lasts / 4;
-        match log.metadata().renew(self.writer, self.lasts).await {
-            Ok(wanted) => {
-                let ours = wanted.into_iter().filter(|at| self.held.contains_key(at));
-                self.draining.extend(ours);
-            }
+        let renewing = log.metadata().renew(self.writer, self.lasts);
+        let wanted = match tokio::time::timeout(self.lasts, renewing).await {
+            Ok(Ok(wanted)) => wanted,
             // Tried again in time; if not, commits will be refused.
-            Err(error) => tracing::warn!(%error, "leases could not be prolonged"),
+            Ok(Err(error)) => return tracing::warn!(%error, "leases could not be prolonged"),
+            Err(_) => return tracing::warn!("leases could not be prolonged: no answer"),
+        };
+        // Some were forgotten after a failure, but the metadata goes on to prolong them. They are given back as the others,
+        // in an epoch that nothing was written in.
+        let forgotten: BTreeSet<_> = wanted
+            .iter()
+            .filter(|at| !self.held.contains_key(at))
+            .cloned()
+            .collect();
+        if !forgotten.is_empty()
+            && let Err(error) = self.acquire_forgotten(log, forgotten).await
+        {
+            tracing::warn!(%error, "leases of before a failure could not be taken back");
         }
+        let ours = wanted.into_iter().filter(|at| self.held.contains_key(at));
+        self.draining.extend(ours);
+    }
+
+    async fn acquire_forgotten(&mut self, log: &Log, which: BTreeSet<TopicPartition>) -> Result<()> {
+        let which: Vec<_> = which.into_iter().collect();
+        let leases = log.metadata().acquire(self.writer, &which, self.lasts).await?;
+        log.write_fence(&leases).await?;
+        self.hold(leases);
+        Ok(())
     }
 
     /// Gives back what others wait for, if nothing is on its way to it.
@@ -172,9 +266,15 @@ impl Leases {
     }
 
     async fn release(&mut self, log: &Log, which: Vec<TopicPartition>) {
-        if let Err(error) = log.metadata().release(self.writer, &which).await {
+        if which.is_empty() {
+            return;
+        }
+        let releasing = log.metadata().release(self.writer, &which);
+        match tokio::time::timeout(self.lasts, releasing).await {
+            Ok(Ok(())) => {}
             // They run out by themselves.
-            tracing::warn!(%error, "leases could not be given back");
+            Ok(Err(error)) => tracing::warn!(%error, "leases could not be given back"),
+            Err(_) => tracing::warn!("leases could not be given back: no answer"),
         }
         for at in which {
             self.held.remove(&at);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::NewRecord;
 use super::delivery::{Delivery, Outcome};
 use super::options::{Acks, ProducerOptions};
-use crate::batch::{Batch, BatchBuilder};
+use crate::batch::{Batch, BatchBuilder, BatchError};
 use crate::error::{LogError, Result};
 use crate::topic::TopicPartition;
 
@@ -41,6 +41,45 @@ pub(super) enum Content {
     Whole(Batch),
 }
 
+impl Filling {
+    /// Takes in a record if there is room, and gives back its place. A batch that is larger than `most`, came whole, or cannot
+    /// hold the record (it has as many as it may, or their times are too far apart) stays as it is.
+    fn join(
+        &mut self,
+        timestamp: i64,
+        record: &NewRecord,
+        cost: usize,
+        most: usize,
+    ) -> Option<(Arc<Outcome>, u64)> {
+        let Content::Records(builder) = &mut self.content else {
+            return None;
+        };
+        if builder.len() > most {
+            return None;
+        }
+        let nth = u64::from(builder.records());
+        fill(builder, timestamp, record).ok()?;
+        self.cost += cost;
+        Some((self.outcome.clone(), nth))
+    }
+}
+
+fn fill(
+    builder: &mut BatchBuilder,
+    timestamp: i64,
+    record: &NewRecord,
+) -> std::result::Result<(), BatchError> {
+    let (key, value) = (record.key.as_deref(), record.value.as_deref());
+    builder.push(timestamp, key, value, &record.headers)
+}
+
+fn delivery(outcome: Arc<Outcome>, nth: u64, acks: Acks) -> Delivery {
+    match acks {
+        Acks::All => Delivery::new(outcome, nth),
+        Acks::None => Delivery::taken_in(outcome.at().clone()),
+    }
+}
+
 /// Batches by partition, in the order in which they were sent.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
@@ -67,6 +106,7 @@ impl Pending {
         self.since
     }
 
+    /// Puts a record into the batch that its partition has begun, or into a new one.
     pub(super) fn push(
         &mut self,
         at: &TopicPartition,
@@ -76,54 +116,27 @@ impl Pending {
         now: Duration,
         options: &ProducerOptions,
     ) -> Result<Delivery> {
-        let filling = match self
+        let most = options.record_batch_bytes.saturating_sub(cost);
+        let begun = self
             .by_partition
             .get_mut(at)
-            .and_then(|batches| batches.last_mut())
-        {
-            Some(Filling {
-                content: Content::Records(builder),
-                ..
-            }) if builder.len() + cost <= options.record_batch_bytes => None,
-            _ => Some(BatchBuilder::new(options.codec)),
-        };
-        let is_new = filling.is_some();
-        if let Some(builder) = filling {
-            self.add(at, Content::Records(builder), 0);
-        }
-        let batches = self.by_partition.get_mut(at).expect("one was just there");
-        let Some(Filling {
-            content: Content::Records(builder),
-            outcome,
-            cost: total,
-        }) = batches.last_mut()
-        else {
-            return Err(LogError::Task("no batch to put a record into".to_owned()));
-        };
-        let nth = u64::from(builder.records());
-        let pushed = builder.push(
-            timestamp,
-            record.key.as_deref(),
-            record.value.as_deref(),
-            &record.headers,
-        );
-        if let Err(source) = pushed {
-            if is_new {
-                self.take_back(at);
+            .and_then(|batches| batches.last_mut());
+        let joined = begun.and_then(|begun| begun.join(timestamp, record, cost, most));
+        let (outcome, nth) = match joined {
+            Some(place) => {
+                self.count(cost, now);
+                place
             }
-            return Err(LogError::Record {
-                at: at.clone(),
-                source,
-            });
-        }
-        *total += cost;
-        let delivery = match options.acks {
-            Acks::All => Delivery::new(outcome.clone(), nth),
-            Acks::None => Delivery::taken_in(at.clone()),
+            None => {
+                let mut builder = BatchBuilder::new(options.codec);
+                fill(&mut builder, timestamp, record).map_err(|source| LogError::Record {
+                    at: at.clone(),
+                    source,
+                })?;
+                (self.add(at, Content::Records(builder), cost, now), 0)
+            }
         };
-        self.bytes += cost;
-        self.since = self.since.or(Some(now));
-        Ok(delivery)
+        Ok(delivery(outcome, nth, options.acks))
     }
 
     pub(super) fn push_batch(
@@ -132,14 +145,14 @@ impl Pending {
         batch: Batch,
         cost: usize,
         now: Duration,
+        acks: Acks,
     ) -> Delivery {
-        let outcome = self.add(at, Content::Whole(batch), cost);
-        self.bytes += cost;
-        self.since = self.since.or(Some(now));
-        Delivery::new(outcome, 0)
+        let outcome = self.add(at, Content::Whole(batch), cost, now);
+        delivery(outcome, 0, acks)
     }
 
-    fn add(&mut self, at: &TopicPartition, content: Content, cost: usize) -> Arc<Outcome> {
+    fn add(&mut self, at: &TopicPartition, content: Content, cost: usize, now: Duration) -> Arc<Outcome> {
+        self.count(cost, now);
         let outcome = Outcome::new(at.clone());
         if self.open.len() == self.open.capacity() {
             self.open.retain(|outcome| !outcome.is_told());
@@ -153,15 +166,9 @@ impl Pending {
         outcome
     }
 
-    /// The batch that was just made for a record that it cannot take.
-    fn take_back(&mut self, at: &TopicPartition) {
-        if let Some(batches) = self.by_partition.get_mut(at) {
-            batches.pop();
-            self.open.pop();
-            if batches.is_empty() {
-                self.by_partition.remove(at);
-            }
-        }
+    fn count(&mut self, cost: usize, now: Duration) {
+        self.bytes += cost;
+        self.since = self.since.or(Some(now));
     }
 
     /// The batches of which nobody was told yet.

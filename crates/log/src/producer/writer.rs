@@ -1,14 +1,17 @@
 //! The task of a producer: cuts, uploads side by side, commits in order.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use super::Inner;
+use forebay_types::limits::MAX_SEGMENT_SECTIONS;
+
 use super::delivery::{Failure, Outcome};
-use super::flight::{Cut, Flight, build};
+use super::flight::{Cut, Flight, build, may_pass};
 use super::leases::{LOOK_AGAIN, Leases};
+use super::options::ProducerOptions;
 use super::pending::Filling;
+use super::{End, State};
 use crate::error::{LogError, Result};
 use crate::log::Log;
 use crate::metadata::MetadataError;
@@ -18,7 +21,7 @@ use crate::topic::TopicPartition;
 const IDLE: Duration = Duration::from_secs(1);
 
 struct Writer {
-    inner: Arc<Inner>,
+    end: End,
     leases: Leases,
     /// In the order in which they were cut.
     flights: VecDeque<Flight>,
@@ -30,15 +33,15 @@ struct Writer {
 }
 
 /// Works until its producer is closed or gone, and nothing is left.
-pub(super) async fn run(inner: Arc<Inner>) {
-    let log = inner.log.clone();
+pub(super) async fn run(end: End) {
+    let log = end.0.log.clone();
     let mut writer = Writer {
-        leases: Leases::new(log.new_id(), inner.options.lease),
+        leases: Leases::new(log.new_id(), end.0.options.lease),
         flights: VecDeque::new(),
         not_before: Duration::ZERO,
         failing_since: None,
         busy_at: log.clock().now(),
-        inner,
+        end,
     };
     while !writer.is_done() {
         writer.step(&log).await;
@@ -48,7 +51,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
 
 impl Writer {
     fn is_done(&self) -> bool {
-        let state = self.inner.state();
+        let state = self.end.0.state();
         state.closed && state.pending.is_empty() && self.flights.is_empty()
     }
 
@@ -58,8 +61,11 @@ impl Writer {
             self.leases.renew(log, now).await;
         }
         self.leases.release_wanted(log, now).await;
-        let due = self.due();
-        if due.is_some_and(|due| due <= now) && self.flights.len() < self.inner.options.uploads.max(1) {
+        // With all uploads taken there is nothing to cut, however late it is.
+        let due = self
+            .due()
+            .filter(|_| self.flights.len() < self.options().uploads.max(1));
+        if due.is_some_and(|due| due <= now) {
             self.busy_at = now;
             self.cut(log).await;
             return;
@@ -70,11 +76,9 @@ impl Writer {
             self.leases.release_all(log).await;
             return;
         }
-        // With all uploads taken there is nothing to cut, however late it is.
-        let due = due.filter(|_| self.flights.len() < self.inner.options.uploads.max(1));
         let next = [due, idle_at, self.leases.renew_at()].into_iter().flatten().min();
         let pause = next.map(|at| at.saturating_sub(now));
-        let inner = self.inner.clone();
+        let inner = self.end.0.clone();
         let uploaded = async {
             match self.flights.front_mut() {
                 Some(first) => (&mut first.upload).await,
@@ -100,18 +104,16 @@ impl Writer {
 
     /// When what is pending is to be cut; `None` if there is nothing.
     fn due(&self) -> Option<Duration> {
-        let mut state = self.inner.state();
+        let mut state = self.end.0.state();
         if state.pending.is_empty() {
             state.hurry = false;
         }
         let since = state.pending.since()?;
-        let full = state.pending.bytes() >= self.inner.options.batch_bytes;
-        // Whoever sends waits for room that only this gives back.
-        let crammed = self.inner.room.available_permits() == 0;
-        let at = if full || crammed || state.hurry || state.closed {
+        let full = state.pending.bytes() >= self.options().batch_bytes;
+        let at = if full || state.crammed > 0 || state.hurry || state.closed {
             since
         } else {
-            since + self.inner.options.linger
+            since.saturating_add(self.options().linger)
         };
         Some(at.max(self.not_before))
     }
@@ -119,40 +121,39 @@ impl Writer {
     /// Cuts what may be written now, and sends it off.
     async fn cut(&mut self, log: &Log) {
         let now = log.clock().now();
-        let wanted = self.inner.state().pending.partitions().cloned().collect();
-        if let Err(error) = self.leases.acquire(log, wanted, now).await {
+        if let Err(error) = self.acquire(log, now).await {
             self.could_not_acquire(error, now);
             return;
         }
         self.failing_since = None;
-        for at in self.leases.given_up(now, self.inner.options.lease_wait) {
-            let waited = self.inner.options.lease_wait;
-            let error = LogError::Invalid(format!(
-                "another producer has been writing {at} for {} s without a break",
-                waited.as_secs()
-            ));
-            let cut = self.inner.state().pending.cut(|other| *other == at);
-            self.give_up(cut, &Failure::NotWritten(Arc::new(error)));
-        }
-        let cut = self.inner.state().pending.cut(|at| self.leases.may_write(at));
+        self.give_up_waiting(now);
+        let cut = self.state().pending.cut(|at| self.leases.may_write(at));
         if self.leases.is_blocked() || cut.is_empty() {
             self.not_before = now + LOOK_AGAIN;
         }
-        if cut.is_empty() {
-            return;
+        let mut cut = cut.into_iter().peekable();
+        while cut.peek().is_some() {
+            let part = cut.by_ref().take(MAX_SEGMENT_SECTIONS);
+            let cuts: Vec<_> = part.map(|(at, batches)| self.leases.place(at, batches)).collect();
+            self.send_off(log, cuts).await;
         }
-        let mut cuts = Vec::with_capacity(cut.len());
-        for (at, batches) in cut {
-            let Some(held) = self.leases.get_mut(&at) else {
-                continue;
-            };
-            cuts.push(Cut {
-                epoch: held.epoch,
-                base_offset: held.next_offset,
-                at,
-                batches,
-            });
-        }
+    }
+
+    async fn acquire(&mut self, log: &Log, now: Duration) -> Result<()> {
+        let wanted = self.state().pending.partitions().cloned().collect();
+        let patience = self.options().delivery_timeout;
+        let acquiring = self.leases.acquire(log, wanted, now);
+        let acquired = tokio::time::timeout(patience, acquiring).await;
+        acquired.unwrap_or_else(|_| {
+            Err(LogError::Task(format!(
+                "no answer about leases within {} s",
+                patience.as_secs_f64()
+            )))
+        })
+    }
+
+    /// Builds one object and uploads it.
+    async fn send_off(&mut self, log: &Log, cuts: Vec<Cut>) {
         let batches = || cuts.iter().flat_map(|cut| &cut.batches);
         let outcomes: Vec<_> = batches().map(|batch| batch.outcome.clone()).collect();
         let cost = batches().map(|batch| batch.cost).sum();
@@ -160,12 +161,9 @@ impl Writer {
         let built = tokio::task::spawn_blocking(move || build(id, cuts)).await;
         match built.unwrap_or_else(|error| Err(LogError::Task(error.to_string()))) {
             Ok(ready) => {
-                let flight = Flight::begin(log, ready, self.inner.options.delivery_timeout);
+                let flight = Flight::begin(log, ready, self.options().delivery_timeout);
                 for (at, next) in flight.ends() {
-                    if let Some(held) = self.leases.get_mut(at) {
-                        held.next_offset = next;
-                        held.in_flight += 1;
-                    }
+                    self.leases.took_off(at, next);
                 }
                 self.flights.push_back(flight);
             }
@@ -174,26 +172,35 @@ impl Writer {
         }
     }
 
+    /// Gives up what waited too long for another producer.
+    fn give_up_waiting(&mut self, now: Duration) {
+        let waited = self.options().lease_wait;
+        for at in self.leases.given_up(now, waited) {
+            let error = LogError::Invalid(format!(
+                "another producer has been writing {at} for {} s without a break",
+                waited.as_secs_f64()
+            ));
+            let cut = self.state().pending.cut(|other| *other == at);
+            self.give_up(cut, &Failure::NotWritten(Arc::new(error)));
+        }
+    }
+
     /// Nothing is lost by waiting, as long as it helps and there is time.
     fn could_not_acquire(&mut self, error: LogError, now: Duration) {
         let since = *self.failing_since.get_or_insert(now);
-        let patient = now.saturating_sub(since) < self.inner.options.delivery_timeout;
-        if error.kind().is_transient() && patient {
+        let patient = now.saturating_sub(since) < self.options().delivery_timeout;
+        if may_pass(&error) && patient {
             tracing::warn!(%error, "partitions could not be acquired, tried again");
             self.not_before = now + LOOK_AGAIN;
             return;
         }
         self.failing_since = None;
-        let only = match &error {
-            LogError::Metadata(MetadataError::UnknownPartition { at, .. }) => Some(at.clone()),
-            _ => None,
+        let concerned = |at: &TopicPartition| match &error {
+            LogError::Metadata(MetadataError::UnknownPartition { at: unknown, .. }) => at == unknown,
+            LogError::Metadata(MetadataError::UnknownTopic { topic }) => at.topic == *topic,
+            _ => !self.leases.may_write(at),
         };
-        let held = |at: &TopicPartition| self.leases.may_write(at);
-        let cut = self
-            .inner
-            .state()
-            .pending
-            .cut(|at| only.as_ref().map_or_else(|| !held(at), |only| only == at));
+        let cut = self.state().pending.cut(concerned);
         self.give_up(cut, &Failure::NotWritten(Arc::new(error)));
     }
 
@@ -203,45 +210,53 @@ impl Writer {
             return;
         };
         let landed = match uploaded {
-            Ok(etag) => {
-                flight
-                    .commit(log, etag, self.inner.options.delivery_timeout)
-                    .await
-            }
+            Ok(etag) => flight.commit(log, etag, self.options().delivery_timeout).await,
             Err(error) => Err(Failure::NotWritten(Arc::new(error))),
         };
         for at in flight.partitions() {
-            if let Some(held) = self.leases.get_mut(at) {
-                held.in_flight -= 1;
-            }
+            self.leases.landed(at);
         }
-        self.inner.room.add_permits(flight.cost);
         let Err(failure) = landed else {
+            self.end.0.room.add_permits(flight.cost);
             return;
         };
-        tracing::error!(error = %failure.error(), "an object was not written, nor are those after it");
+        tracing::error!(error = %failure.error(), "an object is given up, and those after it");
         self.leases.forget();
         let after = failure.for_successors();
-        flight.fail(log, failure).await;
-        for flight in std::mem::take(&mut self.flights) {
-            self.inner.room.add_permits(flight.cost);
-            flight.fail(log, after.clone()).await;
+        let mut failed = vec![flight];
+        failed.extend(self.flights.drain(..));
+        for (n, flight) in failed.iter().enumerate() {
+            flight.fail(if n == 0 { &failure } else { &after });
+            self.end.0.room.add_permits(flight.cost);
         }
+        // Best effort, and nobody waits for it: they expire by themselves.
+        let given_up = failed.iter().map(|flight| flight.abandon(log));
+        let _ = tokio::time::timeout(IDLE, futures::future::join_all(given_up)).await;
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.end.0.state()
+    }
+
+    fn options(&self) -> &ProducerOptions {
+        &self.end.0.options
     }
 
     fn give_up(&self, cut: Vec<(TopicPartition, Vec<Filling>)>, failure: &Failure) {
-        for (_, batches) in cut {
-            let cost = batches.iter().map(|batch| batch.cost).sum();
-            let outcomes: Vec<_> = batches.into_iter().map(|batch| batch.outcome).collect();
-            self.tell(&outcomes, cost, failure);
-        }
+        let batches: Vec<_> = cut.into_iter().flat_map(|(_, batches)| batches).collect();
+        let cost = batches.iter().map(|batch| batch.cost).sum();
+        let outcomes: Vec<_> = batches.into_iter().map(|batch| batch.outcome).collect();
+        self.tell(&outcomes, cost, failure);
     }
 
     fn tell(&self, outcomes: &[Arc<Outcome>], cost: usize, failure: &Failure) {
-        tracing::error!(error = %failure.error(), batches = outcomes.len(), "not written");
+        if outcomes.is_empty() {
+            return;
+        }
+        tracing::error!(error = %failure.error(), batches = outcomes.len(), "batches are given up");
         for outcome in outcomes {
             outcome.failed(failure.clone());
         }
-        self.inner.room.add_permits(cost);
+        self.end.0.room.add_permits(cost);
     }
 }

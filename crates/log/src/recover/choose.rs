@@ -1,5 +1,6 @@
 //! Which of the sections in a bucket are a partition's: pure.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::{Found, Recovered};
@@ -15,113 +16,147 @@ pub(super) struct Evidence {
     pub(super) fences: Vec<(u64, u64)>,
     /// What the last snapshot says.
     pub(super) noted: Option<Noted>,
+    /// Whether that was the newest one: nothing is swept before the newest snapshot tells where the partition begins.
+    /// If it does not know the partition, that begins at 0.
+    pub(super) start_is_known: bool,
 }
 
 impl Evidence {
-    /// For each epoch the least offset at which a **later** epoch began: what was not committed before that never was.
-    fn ends(&self) -> BTreeMap<u64, u64> {
-        let flushed = self.sections.iter().filter(|found| !found.compacted);
-        let begins = flushed.map(|found| (found.info.epoch, found.info.base_offset));
-        let mut least: BTreeMap<u64, u64> = BTreeMap::new();
-        for (epoch, offset) in begins.chain(self.fences.iter().copied()) {
-            let least = least.entry(epoch).or_insert(offset);
+    fn epoch(&self) -> u64 {
+        let sections = self.sections.iter().map(|found| found.info.epoch);
+        let fences = self.fences.iter().map(|(epoch, _)| *epoch);
+        let noted = self.noted.iter().map(|noted| noted.epoch);
+        sections.chain(fences).chain(noted).max().unwrap_or(0)
+    }
+}
+
+/// Where epochs end.
+struct Ends {
+    /// For each epoch the least offset at which it or a later one began.
+    begins: BTreeMap<u64, u64>,
+    /// Up to here everything was committed when the snapshot was made.
+    noted: u64,
+}
+
+impl Ends {
+    fn of(evidence: &Evidence) -> Self {
+        let flushed = evidence.sections.iter().filter(|found| !found.compacted);
+        let flushed = flushed.map(|found| (found.info.epoch, found.info.base_offset));
+        let mut begins: BTreeMap<u64, u64> = BTreeMap::new();
+        for (epoch, offset) in flushed.chain(evidence.fences.iter().copied()) {
+            let least = begins.entry(epoch).or_insert(offset);
             *least = (*least).min(offset);
         }
-        let mut so_far = u64::MAX;
-        for offset in least.values_mut().rev() {
-            so_far = so_far.min(*offset);
-            *offset = so_far;
+        let mut least = u64::MAX;
+        for offset in begins.values_mut().rev() {
+            least = least.min(*offset);
+            *offset = least;
         }
-        least
+        Self {
+            begins,
+            noted: evidence.noted.as_ref().map_or(0, |noted| noted.high_watermark),
+        }
+    }
+
+    /// The first offset of any epoch after this one: what was not committed before that never was.
+    fn end(&self, epoch: u64) -> Option<u64> {
+        let mut later = self.begins.range(epoch + 1..);
+        later.next().map(|(_, offset)| *offset)
+    }
+
+    /// Its writer had lost the partition. Compaction copies only what was committed.
+    fn is_dead(&self, found: &Found) -> bool {
+        !found.compacted
+            && self
+                .end(found.info.epoch)
+                .is_some_and(|end| end <= found.info.base_offset)
+    }
+
+    /// Whether anything shows that it was committed.
+    fn is_committed(&self, found: &Found) -> bool {
+        let next = found.info.next_offset;
+        found.compacted || self.noted >= next || self.end(found.info.epoch).is_some_and(|end| end >= next)
     }
 }
 
 /// The sections that follow each other from the log start on:
 ///
 /// - dead is what begins where a later epoch began, or after it: its writer had lost the partition;
-/// - of those that begin at the same offset the longest counts (compaction copies what was committed);
-/// - after a gap counts only what is known to have been committed: a later epoch went on after it, or the snapshot knew it.
-///   Else it may be an upload whose predecessor failed.
+/// - of those that begin at the same offset a compacted one counts (it copies what was committed), and of several the
+///   longest;
+/// - after a gap counts only what is known to have been committed: it was compacted, a later epoch went on after it, or
+///   the snapshot knew it. Else it may be an upload whose predecessor failed. Its offsets are not given again, since it may
+///   have been acknowledged all the same.
 pub(super) fn choose(
     at: &TopicPartition,
     evidence: Evidence,
     recovered: &mut Recovered,
 ) -> RestoredPartition {
-    let ends = evidence.ends();
-    // The first offset of any epoch after this one.
-    let end_of = |epoch: u64| {
-        ends.range(epoch + 1..)
-            .next()
-            .map_or(u64::MAX, |(_, offset)| *offset)
-    };
-    let noted_end = evidence.noted.as_ref().map_or(0, |noted| noted.high_watermark);
+    let ends = Ends::of(&evidence);
+    let epoch = evidence.epoch();
     let log_start = evidence.noted.as_ref().map_or(0, |noted| noted.log_start);
-    let epochs = evidence.sections.iter().map(|found| found.info.epoch);
-    let epochs = epochs.chain(evidence.fences.iter().map(|(epoch, _)| *epoch));
-    let epoch = epochs
-        .chain(evidence.noted.iter().map(|noted| noted.epoch))
-        .max()
-        .unwrap_or(0);
+    let all = evidence.sections.len();
+    let mut sections = evidence.sections;
+    sections.retain(|found| !ends.is_dead(found) && found.info.next_offset > log_start);
+    sections.sort_by_key(|found| {
+        let info = &found.info;
+        (
+            info.base_offset,
+            !found.compacted,
+            Reverse(info.next_offset),
+            info.object,
+        )
+    });
 
-    let (mut left_out, mut by_base) = (0, BTreeMap::<u64, SegmentInfo>::new());
-    for Found { info, compacted } in evidence.sections {
-        let is_dead = !compacted && end_of(info.epoch) <= info.base_offset;
-        let is_over = info.next_offset <= log_start;
-        let is_shorter = by_base
-            .get(&info.base_offset)
-            .is_some_and(|other| other.next_offset >= info.next_offset);
-        left_out += u64::from(is_dead || is_over || is_shorter);
-        if !(is_dead || is_over || is_shorter) {
-            left_out += u64::from(by_base.insert(info.base_offset, info).is_some());
-        }
-    }
-    let is_committed = |info: &SegmentInfo| {
-        let later = end_of(info.epoch);
-        (later != u64::MAX && later >= info.next_offset) || noted_end >= info.next_offset
-    };
+    let mut problems = Vec::new();
     let mut segments: Vec<SegmentInfo> = Vec::new();
-    let mut unproven = None;
-    for info in by_base.into_values() {
-        let next = segments.last().map(|last| last.next_offset);
-        match next {
-            // Inside what was chosen: compacted.
-            Some(next) if info.base_offset < next => left_out += 1,
-            Some(next) if info.base_offset > next && !is_committed(&info) => {
-                left_out += 1;
-                unproven = unproven.or(Some((next, info.base_offset)));
+    let mut unproven: Option<(u64, u64)> = None;
+    // Before what is known to be its start nothing is missing; else the first that is there is taken for it.
+    let mut end = evidence.start_is_known.then_some(log_start);
+    for found in sections {
+        let info = &found.info;
+        // The log start may lie in the first one.
+        let base = info.base_offset.max(log_start);
+        match end {
+            // Inside what was chosen: it was compacted.
+            Some(end) if base < end => continue,
+            Some(end) if base > end && !ends.is_committed(&found) => {
+                let (_, to) = unproven.get_or_insert((end, info.next_offset));
+                *to = info.next_offset.max(*to);
+                continue;
             }
-            next => {
-                if let Some(next) = next.filter(|next| info.base_offset > *next) {
-                    let gap = format!("{at}: offsets {next}..{} are lost", info.base_offset);
-                    recovered.problems.push(gap);
-                }
-                segments.push(info);
-            }
+            Some(end) if base > end => problems.push(format!("offsets {end}..{base} are lost")),
+            Some(_) | None => {}
         }
+        end = Some(info.next_offset);
+        segments.push(found.info);
     }
-    if let Some((next, base)) = unproven {
-        recovered.problems.push(format!(
-            "{at}: what begins at {base} is left out, for {next}..{base} is missing, and nothing shows that it was ever committed"
+
+    let first = segments.first().map(|first| first.base_offset);
+    if let Some(first) = first.filter(|first| !evidence.start_is_known && *first > log_start) {
+        problems.push(format!(
+            "offsets {log_start}..{first} are not there: retained no longer, or lost"
         ));
     }
-    let first = segments.first().map_or(noted_end, |first| first.base_offset);
-    let end = segments.last().map_or(noted_end, |last| last.next_offset);
-    if first > log_start && !segments.is_empty() {
-        recovered.problems.push(format!(
-            "{at}: offsets {log_start}..{first} are not there: retained no longer, or lost"
+    let end = end.unwrap_or(log_start);
+    if end < ends.noted {
+        problems.push(format!("offsets {end}..{} are lost", ends.noted));
+    }
+    let unproven = unproven.map_or(0, |(from, to)| {
+        problems.push(format!(
+            "of {from}..{to} something is missing, and nothing shows that what is there was ever committed: it is left out"
         ));
-    }
-    if end < noted_end {
-        recovered
-            .problems
-            .push(format!("{at}: offsets {end}..{noted_end} are lost"));
-    }
-    recovered.left_out += left_out;
+        to
+    });
+    recovered.left_out += (all - segments.len()) as u64;
+    let named = problems.into_iter().map(|problem| format!("{at}: {problem}"));
+    recovered.problems.extend(named);
+    // Offsets are never given twice, though the records are lost.
+    let high_watermark = end.max(ends.noted).max(unproven);
     RestoredPartition {
         at: at.clone(),
-        log_start: log_start.max(first),
-        // Offsets are never given twice, though the records are lost.
-        high_watermark: end.max(noted_end),
+        log_start: log_start.max(first.unwrap_or(high_watermark)),
+        high_watermark,
         epoch,
         segments,
     }

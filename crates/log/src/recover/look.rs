@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use forebay_range::{Known, Target};
-use forebay_types::RangeSpec;
+use forebay_types::{ErrorKind, RangeSpec};
 use futures::StreamExt;
 use object_store::ObjectMeta;
 
@@ -12,7 +12,7 @@ use crate::error::{LogError, Result};
 use crate::key::{Parsed, parse};
 use crate::log::Log;
 use crate::metadata::SegmentInfo;
-use crate::notes::Fenced;
+use crate::notes::{Fenced, Read};
 use crate::segment::{Contents, SegmentError, SegmentKind, TAIL_GUESS, Tail, read_tail};
 
 /// Objects whose tails are read side by side.
@@ -41,8 +41,15 @@ impl Log {
                 Some(Parsed::Snapshot(_)) | None => {}
             }
         }
-        for key in fences {
-            found.fences.extend(self.read_fence(&key).await?.partitions);
+        let mut reads =
+            futures::stream::iter(fences.iter().map(|key| self.read_fence(key))).buffered(SIDE_BY_SIDE);
+        while let Some(read) = reads.next().await {
+            match read? {
+                Read::Whole(fence) => found.fences.extend(fence.partitions),
+                Read::Bad(error) => {
+                    problems.push(format!("{error}; what it fenced off may be taken for data"));
+                }
+            }
         }
         let looks = objects.into_iter().map(|(meta, parsed)| async move {
             let contents = self.contents(&meta, &parsed).await;
@@ -52,8 +59,10 @@ impl Log {
         while let Some((meta, contents)) = looks.next().await {
             let key: Arc<str> = meta.location.as_ref().into();
             match contents? {
-                Ok(contents) => found.sections.extend(sections(&contents, &key, &meta)),
-                Err(error) => {
+                // Deleted since it was listed.
+                None => {}
+                Some(Ok(contents)) => found.sections.extend(sections(&contents, &key, &meta)),
+                Some(Err(error)) => {
                     problems.push(format!("{} is left out: {error}", self.shared.bucket.shown(&key)));
                 }
             }
@@ -61,38 +70,44 @@ impl Log {
         Ok(found)
     }
 
-    /// What the tail of an object tells; the inner error if it is no good segment.
+    /// What the tail of an object tells, if it is there; the inner error if it is no good segment.
     async fn contents(
         &self,
         meta: &ObjectMeta,
         parsed: &Parsed,
-    ) -> Result<std::result::Result<Contents, SegmentError>> {
+    ) -> Result<Option<std::result::Result<Contents, SegmentError>>> {
         let mut target = Target::at(self.source(), meta.location.clone(), self.shared.config.clone());
         target.known = Some(Known::of(meta));
         let mut wanted = TAIL_GUESS.min(meta.size);
+        if wanted == 0 {
+            return Ok(Some(Err(SegmentError::damaged("it is empty".to_owned()))));
+        }
         loop {
-            let read = self
-                .reader()
-                .engine()
-                .read(target.clone(), RangeSpec::Last(wanted))
-                .await;
-            let (tail, _) = read.map_err(|error| LogError::Store {
-                object: self.shared.bucket.shown(meta.location.as_ref()),
-                what: "read",
-                source: object_store::Error::Generic {
-                    store: "range engine",
-                    source: Box::new(error),
-                },
-            })?;
+            let engine = self.reader().engine();
+            let tail = match engine.read(target.clone(), RangeSpec::Last(wanted)).await {
+                Ok((tail, _)) => tail,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Err(error) => {
+                    return Err(LogError::Store {
+                        object: self.shared.bucket.shown(meta.location.as_ref()),
+                        what: "read",
+                        source: object_store::Error::Generic {
+                            store: "range engine",
+                            source: Box::new(error),
+                        },
+                    });
+                }
+            };
             match read_tail(meta.size, &tail) {
-                Ok(Tail::Contents(contents)) => return Ok(named(contents, parsed)),
+                Ok(Tail::Contents(contents)) => return Ok(Some(named(contents, parsed))),
                 Ok(Tail::Need(range)) if meta.size - range.start() > wanted => {
                     wanted = meta.size - range.start();
                 }
                 Ok(Tail::Need(_)) => {
-                    return Ok(Err(SegmentError::damaged("it asks for what was read".to_owned())));
+                    let error = SegmentError::damaged("it asks for what was read".to_owned());
+                    return Ok(Some(Err(error)));
                 }
-                Err(error) => return Ok(Err(error)),
+                Err(error) => return Ok(Some(Err(error))),
             }
         }
     }

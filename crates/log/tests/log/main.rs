@@ -3,11 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod consumer;
+mod crash;
 mod defects;
 mod faults_read;
+mod faults_write;
+mod maintain;
 mod model_read;
+mod model_write;
+mod order;
+mod producing;
 mod reading;
+mod recover;
 mod seed;
 mod sharing;
 mod spy;
+mod two_writers;
 mod world;
+mod wrapped;
