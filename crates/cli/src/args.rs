@@ -1,5 +1,6 @@
 //! What was typed.
 
+mod log;
 mod mount_helper;
 
 use std::ffi::OsString;
@@ -10,6 +11,11 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use forebay_disk::EngineChoice;
 use forebay_types::{ByteSize, RangeSpec};
 use serde::{Deserialize, Serialize};
+
+pub(crate) use log::{
+    Format, LogCommand, LogConsumeArgs, LogCreateArgs, LogOffsetsArgs, LogProduceArgs, LogRecoverArgs,
+    LogTopicsArgs, Show,
+};
 
 /// One fast read path from slow storage to whatever reads it.
 #[derive(Debug, Parser)]
@@ -70,6 +76,9 @@ pub(crate) enum Command {
     /// What the cache has and did
     #[command(subcommand)]
     Cache(CacheCommand),
+    /// Records in topics, kept in a bucket
+    #[command(subcommand)]
+    Log(LogCommand),
     /// Measure
     #[command(subcommand)]
     Bench(BenchCommand),

@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod doctor;
 mod get;
+pub(crate) mod log;
 mod ls;
 mod mount;
 mod put;
@@ -52,6 +53,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Cache(CacheCommand::Stats) => cache::stats(&session),
         Command::Cache(CacheCommand::Clear) => cache::clear(&session),
         Command::Cache(CacheCommand::Verify) => cache::verify(&session),
+        Command::Log(command) => log::run(&session, &command),
         Command::Bench(BenchCommand::Read(args)) => bench::read(&session, &args),
         Command::Bench(BenchCommand::Direct(args)) => bench::direct(&session, &args),
         Command::Bench(BenchCommand::Mount(args)) => bench::mount(&session, &args),

@@ -16,6 +16,8 @@ pub(crate) struct Env {
     pub(crate) config_home: Option<PathBuf>,
     /// Where caches live: `XDG_CACHE_HOME`, or `~/.cache`.
     pub(crate) cache_home: Option<PathBuf>,
+    /// Where what must last lives, and is nobody's settings: `XDG_STATE_HOME`, or `~/.local/state`.
+    pub(crate) state_home: Option<PathBuf>,
     /// Where sockets of this login live: `XDG_RUNTIME_DIR`.
     pub(crate) runtime_dir: Option<PathBuf>,
     /// The home directory.
@@ -49,6 +51,8 @@ impl Env {
             } else if name == "XDG_CACHE_HOME" && value.starts_with('/') {
                 // The specification wants relative ones to be passed over.
                 env.cache_home = Some(value.into());
+            } else if name == "XDG_STATE_HOME" && value.starts_with('/') {
+                env.state_home = Some(value.into());
             } else if name == "XDG_RUNTIME_DIR" && value.starts_with('/') {
                 env.runtime_dir = Some(value.into());
             } else if name == "HOME" && !value.is_empty() {
@@ -61,6 +65,10 @@ impl Env {
         if env.cache_home.is_none() {
             let home = env.home.as_ref().filter(|home| home.is_absolute());
             env.cache_home = home.map(|home| home.join(".cache"));
+        }
+        if env.state_home.is_none() {
+            let home = env.home.as_ref().filter(|home| home.is_absolute());
+            env.state_home = home.map(|home| home.join(".local/state"));
         }
         env
     }

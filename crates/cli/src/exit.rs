@@ -5,6 +5,8 @@ use std::io;
 use std::process::ExitCode;
 
 use forebay_cache::CacheError;
+use forebay_log::LogError;
+use forebay_log::metadata::MetadataError;
 use forebay_range::RangeError;
 use forebay_reader::ReadError;
 use forebay_source::{Fault, LocationError, OpenError, xml_element};
@@ -73,6 +75,13 @@ impl CliError {
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// With where it happened said first.
+    #[must_use]
+    pub(crate) fn with_prefix(mut self, place: &str) -> Self {
+        self.message = format!("{place}: {}", self.message);
         self
     }
 
@@ -262,6 +271,72 @@ impl From<CacheError> for CliError {
         Self::new(error.kind(), printable(&error.to_string()).into_owned()).hint(
             "name another directory with --cache-dir or cache.dir, or read without a cache by --no-cache",
         )
+    }
+}
+
+impl From<LogError> for CliError {
+    fn from(error: LogError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&LogError> for CliError {
+    /// The exit code follows from what the log says is to be done. Text of a store is boiled down as everywhere.
+    fn from(error: &LogError) -> Self {
+        let kind = error.kind();
+        let plain = || Self::new(kind, printable(&error.to_string()).into_owned());
+        match error {
+            LogError::Metadata(source) => Self::from(source),
+            LogError::Store { object, what, source } => Self::new(
+                kind,
+                format!("{} could not be {what}: {}", printable(object), store_text(source)),
+            ),
+            LogError::NotWritten(source) => Self::from(&**source).with_prefix("not written"),
+            LogError::Aborted(source) => {
+                Self::from(&**source).with_prefix("not written, because what was sent before it was not")
+            }
+            LogError::Unknown(source) => Self::from(&**source).with_prefix("whether it was written is not known"),
+            LogError::OffsetNotFound { .. } => plain().hint("--from earliest begins at the log start"),
+            LogError::MissingObject { .. } | LogError::Segment { .. } | LogError::Batch { .. } => {
+                plain().hint("`forebay log recover` tells what is missing or damaged; `forebay cache clear` if only the cache is")
+            }
+            LogError::Read { .. }
+            | LogError::Record { .. }
+            | LogError::Topic(_)
+            | LogError::Invalid(_)
+            | LogError::Key { .. }
+            | LogError::Closed
+            | LogError::Task(_) => plain(),
+        }
+    }
+}
+
+impl From<MetadataError> for CliError {
+    fn from(error: MetadataError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&MetadataError> for CliError {
+    fn from(error: &MetadataError) -> Self {
+        let plain = Self::new(error.kind(), printable(&error.to_string()).into_owned());
+        match error {
+            MetadataError::UnknownTopic { .. } => plain.hint("check its name, log.store and log.metadata"),
+            MetadataError::UnknownPartition { .. } => {
+                plain.hint("`forebay log topics TOPIC` shows its partitions")
+            }
+            MetadataError::NotEmpty { .. } => plain.hint("say --replace if what it knows is to be forgotten"),
+            MetadataError::Corrupt { .. } => {
+                plain.hint("correct log.metadata, or move it away; `forebay log recover` then rebuilds it from the bucket")
+            }
+            MetadataError::Store {
+                kind: ErrorKind::Denied,
+                ..
+            } => {
+                plain.hint("check who owns the file and its directory, or user and password, in log.metadata")
+            }
+            _ => plain,
+        }
     }
 }
 

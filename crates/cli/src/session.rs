@@ -96,6 +96,24 @@ impl Session {
         Ok(reader)
     }
 
+    /// The reader of a log: through the cache if there is one and the source is `cached`. To be asked for before any
+    /// other reader, as the commands of a log do: a run has one.
+    pub(crate) fn log_reader(&self, cached: bool) -> Reader {
+        let options = self.settings.log_reader_options(self.engine.budget().total());
+        let open = || match self.open_cache() {
+            Ok(cache) => Some(Reader::new(self.engine.clone(), Some(cache), options.clone())),
+            Err(error) => {
+                tracing::warn!("reading without a cache: {}", printable(error.message()));
+                None
+            }
+        };
+        let wanted = cached && self.settings.cache.enabled;
+        wanted
+            .then(|| self.reader.get_or_init(open).clone())
+            .flatten()
+            .unwrap_or_else(|| Reader::new(self.engine.clone(), None, options.clone()))
+    }
+
     /// The cache as the settings want it.
     pub(crate) fn open_cache(&self) -> Result<Cache> {
         Ok(Cache::open(

@@ -8,6 +8,7 @@ mod cache;
 mod direct;
 mod file;
 mod keys;
+mod log;
 mod mount;
 mod readahead;
 mod value;
@@ -30,6 +31,7 @@ use crate::exit::Result;
 pub(crate) use cache::{CacheSettings, existing};
 pub(crate) use direct::DirectSettings;
 pub(crate) use keys::{KEYS, Key};
+pub(crate) use log::{LogMetadata, LogSettings, LogStore, acks, compression, days, time};
 pub(crate) use mount::MountSettings;
 pub(crate) use readahead::ReadAheadSettings;
 pub(crate) use value::Kind;
@@ -44,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) file: FileSettings,
     pub(crate) mount: MountSettings,
     pub(crate) direct: DirectSettings,
+    pub(crate) log: LogSettings,
     /// Settings of the cloud clients, by lower-case name of their environment variable.
     cloud: BTreeMap<String, String>,
     /// Where each setting came from, by `table.key`.
@@ -174,6 +177,7 @@ impl Settings {
         if settings.cache.dir.is_none() {
             settings.cache.dir = env.cache_home.as_ref().map(|home| home.join("forebay"));
         }
+        settings.log.state_dir = env.state_home.as_ref().map(|home| home.join("forebay"));
         aws_profile::fill(&mut settings.cloud, env)?;
         Ok(settings)
     }
@@ -218,6 +222,40 @@ impl Settings {
             memory: None,
             max_connections: self.range.max_connections,
         }
+    }
+
+    /// How the log's bucket is reached: what is acknowledged is on the disk, whatever other puts do.
+    pub(crate) fn log_source_options(&self) -> SourceOptions {
+        let options = self.source_options();
+        SourceOptions {
+            sync_writes: true,
+            direct: forebay_source::DirectStoreOptions {
+                sync_writes: true,
+                ..options.direct
+            },
+            ..options
+        }
+    }
+
+    /// How the log's segments are read: each key is written once, so nobody has to be asked whether it is still the same.
+    pub(crate) fn log_reader_options(&self, memory_budget: u64) -> ReaderOptions {
+        let mut options = self.reader_options(memory_budget);
+        options.freshness = forebay_reader::Freshness::Never;
+        options.read_ahead.enabled = self.log.prefetch_enabled;
+        options
+    }
+
+    /// Where the buckets of a kind of source are, as far as the settings of its client say.
+    pub(crate) fn endpoint(&self, scheme: Scheme) -> String {
+        let names: &[&str] = match scheme {
+            Scheme::S3 => &["aws_endpoint_url"],
+            Scheme::Gcs => &["google_base_url"],
+            Scheme::Azure => &["azure_storage_account_name", "azure_storage_endpoint"],
+            Scheme::Http | Scheme::File | Scheme::Direct => &[],
+        };
+        let values = names.iter().filter_map(|name| self.cloud.get(*name));
+        let values: Vec<&str> = values.map(|value| value.trim_end_matches('/')).collect();
+        values.join(" ")
     }
 
     /// What all reads may use together.

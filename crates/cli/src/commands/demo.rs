@@ -2,8 +2,10 @@
 //!
 //! The lab server listens on a real socket, 30 ms and 90 MB/s per connection away, as S3 is. Objects are written to it,
 //! read back in every way there is, from the store and from the cache, and each byte is compared with what was written.
+//! Then records go into a topic of an event log, and are read back in order.
 
 mod cached;
+mod log;
 mod plot;
 
 use std::sync::Arc;
@@ -52,6 +54,7 @@ struct Answer {
     /// Those of them that came from the cache.
     cached_bytes: u64,
     steps: Vec<Step>,
+    log: log::LogPart,
 }
 
 /// Everything a step needs.
@@ -82,6 +85,7 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
     let big = Content::pattern(1, args.size.bytes().max(SMALL_SIZE));
     // Of its own, so that the first read finds nothing and nothing stays. Dropped last, when the cache is closed.
     let scratch = crate::scratch::directory(&session.settings, "forebay-demo-")?;
+    let log_scratch = crate::scratch::directory(&session.settings, "forebay-demo-")?;
     let reader = cached::reader(session, scratch.path(), big.size())?;
     let stage = Stage {
         session,
@@ -93,7 +97,7 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
         reader,
     };
     let (mut course, mut cached_bytes) = (Vec::new(), 0);
-    let steps = session.block_on(async {
+    let (steps, log) = session.block_on(async {
         let mut steps = vec![
             stage.step("write", stage.write()).await?,
             stage
@@ -117,7 +121,8 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
             stage.step("read at random", stage.read_random()).await?,
             stage.step("read 200 small objects", stage.read_small()).await?,
         ]);
-        Ok(steps)
+        let log = log::log(session, log_scratch.path()).await?;
+        Ok((steps, log))
     })?;
     if let Some(path) = &args.plot {
         std::fs::write(path, plot::course(&course, stage.big.size()))
@@ -129,6 +134,7 @@ pub(crate) fn run(session: &Session, args: &DemoArgs) -> Result<()> {
         verified_bytes,
         cached_bytes,
         steps,
+        log,
     };
     session.output.answer(&answer, || answer.text())
 }
@@ -299,9 +305,10 @@ impl Answer {
             ));
         }
         text.push_str(&format!(
-            "\nEvery one of {} bytes read was compared with what was written.",
+            "\nEvery one of {} bytes read was compared with what was written.\n",
             self.verified_bytes
         ));
+        text.push_str(&self.log.text());
         text
     }
 }

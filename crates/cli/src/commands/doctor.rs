@@ -4,6 +4,7 @@
 mod cache;
 mod direct;
 mod limits;
+mod log;
 mod probe;
 
 use std::fmt::Write as _;
@@ -66,6 +67,7 @@ pub(crate) fn run(session: &Session, env: &Env) -> Result<()> {
     let reader = direct::Reader::new(session);
     let mut findings = of_the_machine(&reader);
     findings.extend(cache::findings(session, &reader));
+    findings.extend(log::findings(session));
     findings.extend([settings_file(session, env), probe::trust_store(session)]);
     let answer = Answer {
         version: env!("CARGO_PKG_VERSION"),

@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use forebay_cache::WriteMode;
 use forebay_disk::EngineChoice;
+use forebay_log::Acks;
+use forebay_log::batch::Codec;
 use forebay_mount::IoMode;
 use forebay_readahead::ByExtension;
 use forebay_types::{ByteSize, printable};
 
 use super::cache::{Revalidate, absolute};
 use super::direct::{PRESET, Preset, alignment};
+use super::log::{LogMetadata, LogStore};
 use super::value::{Kind, Value, at_least, one_or_more, within};
 use super::{Origin, Settings};
 use crate::args::Global;
@@ -197,6 +200,46 @@ pub(crate) const KEYS: &[Key] = &[
         "how files are read that are not handed to the kernel: through its page cache and its read-ahead (pages), since small reads are common, or each read as a request (direct), which takes a third of the CPU time for large ones"),
     key!(mount.passthrough: bool, |_| Ok(()),
         "whether files that lie whole on a local disk are handed to the kernel, which reads them without us"),
+    key!(log.store: Option<LogStore>, |_| Ok(()),
+        "where the objects of the log are: s3://bucket/prefix, file:///dir; the commands of `forebay log` need it"),
+    key!(log.metadata: LogMetadata, |_| Ok(()),
+        "what else the log knows: sqlite:///file for the processes of one machine, postgres://user@host/database for several; auto is a file named by the store in $XDG_STATE_HOME/forebay"),
+    key!(log.batch_bytes: ByteSize, |v| within(*v, ByteSize::kib(1), ByteSize::gib(1)),
+        "bytes of records that gather before they are uploaded as one object; 8MiB are one request of a cold reader"),
+    key!(log.linger: Duration, |v| within(*v, Duration::ZERO, Duration::from_hours(1)),
+        "how long the oldest record waits for others; 250ms are four objects a second at most of an idle producer"),
+    key!(log.compression: Codec, |_| Ok(()),
+        "what batches are compressed with; lz4 costs the least time, zstd the least bytes"),
+    key!(log.acks: Acks, |_| Ok(()),
+        "when a record counts as written: all, when bucket and metadata have it durably; none, when it is taken in, and a crash loses it"),
+    key!(log.record_batch_bytes: ByteSize, |v| within(*v, ByteSize::kib(1), ByteSize::mib(32)),
+        "bytes of one batch before compression: what a reader decompresses at a time; 256KiB are enough for the codecs"),
+    key!(log.uploads: usize, |v| within(*v, 1, 64),
+        "uploads on their way at a time; 8 hide a PUT of 400 ms behind each other at 160 MB/s"),
+    key!(log.buffer_memory: ByteSize, |v| within(*v, ByteSize::mib(1), ByteSize::gib(4)),
+        "bytes taken in and not acknowledged, beyond which a producer waits; 64MiB are eight uploads"),
+    key!(log.delivery_timeout: Duration, |v| within(*v, Duration::from_secs(1), Duration::from_hours(1)),
+        "how long an upload or a commit is tried again before its records count as not written; 120s outlast most faults"),
+    key!(log.lease: Duration, |v| within(*v, Duration::from_millis(200), Duration::from_hours(1)),
+        "how long a producer that died keeps its partitions from others; 10s are four renewals"),
+    key!(log.lease_wait: Duration, |v| within(*v, Duration::ZERO, Duration::from_hours(1)),
+        "how long a producer waits for a partition that another one writes; 60s are several turns"),
+    key!(log.prefetch_enabled: bool, |_| Ok(()),
+        "whether segments are fetched before their records are asked for, by the windows of [readahead]"),
+    key!(log.fetch_size: usize, |v| within(*v, 1, 1_000_000),
+        "records of one poll of a consumer; 1000 keep the cost of a poll small beside that of its records"),
+    key!(log.decoded_cache: ByteSize, |v| within(*v, ByteSize(0), ByteSize::gib(64)),
+        "bytes of decompressed batches kept for other readers of the same place, counted in range.memory_budget; 0 keeps none"),
+    key!(log.maintain: bool, |_| Ok(()),
+        "whether `forebay log produce` maintains the log while it runs, as `forebay log compact` does"),
+    key!(log.maintain_every: Duration, |v| within(*v, Duration::from_millis(100), Duration::from_hours(24 * 7)),
+        "how often, and how long after its start it does so first; 10m gather some segments to put together"),
+    key!(log.segment_bytes: ByteSize, |v| within(*v, ByteSize::kib(64), ByteSize::gib(1)),
+        "bytes of the segments that compaction makes; 64MiB are eight requests of a cold reader, in memory while one is made"),
+    key!(log.min_segments: usize, |v| within(*v, 2, 10_000),
+        "small segments in a row before they are put together though they do not fill one; with 32 a record is written three times at most"),
+    key!(log.grace: Duration, |v| within(*v, Duration::ZERO, Duration::from_hours(24 * 365)),
+        "how long an object stays that nothing refers to any more, since readers may be at it; 10m are longer than any poll"),
 ];
 
 /// Takes over what the `FOREBAY_*` variables say, and checks what only makes sense together: they come last.

@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     Number,
     /// `/a/file`.
     File,
+    /// `s3://bucket/prefix`.
+    Url,
     /// One of a few words.
     OneOf(&'static str),
     /// `mkv=64MiB,bin=128MiB`; a table in the settings file.
@@ -42,6 +44,7 @@ impl Kind {
             Self::Switch => "true or false",
             Self::Number => "a number, as in 2.0",
             Self::File => "the name of a file, as in \"/etc/ssl/our-ca.pem\"",
+            Self::Url => "a URL, as in \"s3://bucket/prefix\"",
             Self::OneOf(words) => words,
             Self::Sizes => "a table of sizes, as in { mkv = \"64MiB\" }",
         }

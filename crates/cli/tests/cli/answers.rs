@@ -145,6 +145,10 @@ fn the_demo_reads_what_it_wrote() {
         assert_eq!(again["bytes"], 16 << 20);
         assert_eq!(again["requests"], 1, "to ask whether it is still the same");
     }
+    let log = answer["log"]["steps"].as_array().unwrap();
+    let names: Vec<_> = log.iter().map(|step| step["step"].as_str().unwrap()).collect();
+    assert_eq!(names, ["log: produce", "log: consume", "log: consume again"]);
+    assert!(log.iter().all(|step| step["records"] == 100_000), "{answer}");
     let svg = std::fs::read_to_string(world.path("course.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("<polyline"), "{svg}");
     leaves_no_scratch(&world);

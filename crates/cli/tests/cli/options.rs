@@ -70,6 +70,42 @@ const TESTED: &[(&str, &[&str])] = &[
     // mount.rs, mount_status.rs
     ("mount", &["--foreground", "--allow-other", "--status"]),
     ("unmount", &[]),
+    // log.rs, log_admin.rs, log_consume.rs, log_produce.rs
+    (
+        "log create",
+        &["--partitions", "--retention", "--retention-bytes"],
+    ),
+    ("log topics", &[]),
+    (
+        "log produce",
+        &[
+            "--format",
+            "--key-separator",
+            "--partition",
+            "--compression",
+            "--acks",
+            "--batch-bytes",
+            "--linger",
+            "--report",
+        ],
+    ),
+    (
+        "log consume",
+        &[
+            "--partition",
+            "--from",
+            "--group",
+            "--follow",
+            "--max",
+            "--format",
+            "--show",
+            "--raw",
+        ],
+    ),
+    ("log groups", &[]),
+    ("log offsets", &["--set", "--delete"]),
+    ("log recover", &["--replace"]),
+    ("log compact", &[]),
     ("doctor", &[]),
     ("config show", &[]),
     ("completions", &[]),

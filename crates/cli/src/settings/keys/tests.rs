@@ -62,6 +62,26 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("mount.max_readahead", "128KiB"),
     ("mount.io", "direct"),
     ("mount.passthrough", "false"),
+    ("log.store", "s3://bucket/logs"),
+    ("log.metadata", "sqlite:///var/lib/log.db"),
+    ("log.batch_bytes", "1MiB"),
+    ("log.linger", "5ms"),
+    ("log.compression", "zstd"),
+    ("log.acks", "none"),
+    ("log.record_batch_bytes", "64KiB"),
+    ("log.uploads", "2"),
+    ("log.buffer_memory", "16MiB"),
+    ("log.delivery_timeout", "30s"),
+    ("log.lease", "3s"),
+    ("log.lease_wait", "5s"),
+    ("log.prefetch_enabled", "false"),
+    ("log.fetch_size", "10"),
+    ("log.decoded_cache", "0B"),
+    ("log.maintain", "false"),
+    ("log.maintain_every", "60s"),
+    ("log.segment_bytes", "8MiB"),
+    ("log.min_segments", "4"),
+    ("log.grace", "60s"),
 ];
 
 /// All that are set, in their order.
@@ -87,6 +107,7 @@ pub(in crate::settings) struct Effects {
     cache: CacheOptions,
     reader: String,
     mount: String,
+    log: String,
 }
 
 pub(in crate::settings) fn effects(settings: &Settings) -> Effects {
@@ -105,6 +126,16 @@ pub(in crate::settings) fn effects(settings: &Settings) -> Effects {
             "{:?} {:?}",
             settings.mount.freshness(),
             settings.mount.options(String::new(), false)
+        ),
+        log: format!(
+            "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            (&settings.log.store, &settings.log.metadata),
+            settings.log.producer_options(),
+            settings.log.log_options(),
+            settings.log_reader_options(256 << 20),
+            settings.log.maintain_options(),
+            settings.log.maintain,
+            settings.log.maintain_every,
         ),
     }
 }
@@ -166,7 +197,16 @@ fn names_are_unique_and_sorted_by_table() {
     tables.dedup();
     assert_eq!(
         tables,
-        ["range", "cache", "readahead", "http", "file", "direct", "mount"],
+        [
+            "range",
+            "cache",
+            "readahead",
+            "http",
+            "file",
+            "direct",
+            "mount",
+            "log"
+        ],
         "a table stands in one piece"
     );
     for pair in KEYS.windows(2) {
@@ -220,6 +260,19 @@ fn nonsense_is_refused() {
         ("direct_min_io_size", "auto", "not a size"),
         ("direct_engine", "aio", "'aio' is not auto, io_uring or pread"),
         ("mount_io", "splice", "'splice' is not pages or direct"),
+        ("log_store", "https://host/x", "cannot be written to"),
+        ("log_store", "logs", "not an absolute path"),
+        (
+            "log_metadata",
+            "mysql://host/db",
+            "no metadata store has this scheme",
+        ),
+        ("log_compression", "lzma", "'lzma' is not none, gzip, snappy"),
+        ("log_acks", "1", "'1' is not all or none"),
+        ("log_uploads", "0", "not between 1 and 64"),
+        ("log_fetch_size", "0", "not between 1 and"),
+        ("log_batch_bytes", "2GiB", "not between 1KiB and 1GiB"),
+        ("log_lease", "1ms", "not between 200ms and"),
         ("direct_threads", "0", "not between 1 and 1024"),
         ("direct_chunk_size", "1KiB", "4KiB is the least"),
     ] {
