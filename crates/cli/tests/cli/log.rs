@@ -202,20 +202,25 @@ fn a_log_in_a_bucket_is_read_through_the_cache() {
     assert_eq!(answer["topics"][0]["records"], 20_000);
 }
 
-#[test]
-fn metadata_in_postgres() {
+/// A database with a schema of its own, and the server if it was started for this; `None` if there is no PostgreSQL.
+pub(crate) fn postgres() -> Option<(String, Option<Postgres>)> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the test command tells by the environment what it started"
     )]
     let shared = std::env::var("FOREBAY_TEST_POSTGRES_URL").ok();
     let own = if shared.is_none() { Postgres::start() } else { None };
-    let Some(url) = shared.or_else(|| own.as_ref().map(Postgres::url)) else {
-        return;
-    };
+    let url = shared.or_else(|| own.as_ref().map(Postgres::url))?;
     let join = if url.contains('?') { '&' } else { '?' };
     let schema = format!("cli_{}", std::process::id());
-    let url = format!("{url}{join}schema={schema}");
+    Some((format!("{url}{join}schema={schema}"), own))
+}
+
+#[test]
+fn metadata_in_postgres() {
+    let Some((url, _server)) = postgres() else {
+        return;
+    };
     let world = log_world().set("FOREBAY_LOG_METADATA", &url);
     create(&world, 2);
     produce(&world, &numbers(0..1000), &["--partition", "1"]);

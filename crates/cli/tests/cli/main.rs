@@ -6,6 +6,7 @@ mod answers;
 mod at;
 mod bad_input;
 mod bench_direct;
+mod bench_log;
 mod bench_mount;
 mod caching;
 mod direct;

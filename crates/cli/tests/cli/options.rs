@@ -67,6 +67,18 @@ const TESTED: &[(&str, &[&str])] = &[
             "--plot",
         ],
     ),
+    // bench_log.rs
+    (
+        "bench log",
+        &[
+            "--cases",
+            "--size",
+            "--runs",
+            "--connections",
+            "--postgres",
+            "--plot",
+        ],
+    ),
     // mount.rs, mount_status.rs
     ("mount", &["--foreground", "--allow-other", "--status"]),
     ("unmount", &[]),

@@ -11,6 +11,7 @@ mod read;
 mod values;
 mod work;
 
+use forebay_log::{LogError, TopicName};
 use forebay_types::ErrorKind;
 use indicatif::ProgressBar;
 
@@ -120,6 +121,10 @@ impl Bench<'_> {
         };
         worker::sample(&Orders::Log(spec), &case.name).await
     }
+}
+
+fn topic(name: &str) -> Result<TopicName> {
+    Ok(TopicName::new(name).map_err(LogError::from)?)
 }
 
 fn failed(error: &dyn std::fmt::Display) -> CliError {

@@ -9,8 +9,8 @@ use ulid::Ulid;
 
 use super::super::sample::Done;
 use super::values::Values;
-use super::work::{Bench, log_error};
-use super::{Result, failed};
+use super::work::Bench;
+use super::{Result, failed, topic as named};
 
 /// Segments among which one is looked up.
 pub(super) const CROWD: u64 = 100_000;
@@ -24,7 +24,7 @@ pub(super) async fn topic(bench: &Bench<'_>) -> Result<Done> {
     match made {
         Ok(_) => write(bench, &topic).await?,
         Err(forebay_log::LogError::Metadata(MetadataError::TopicExists { .. })) => {}
-        Err(error) => return Err(log_error(error)),
+        Err(error) => return Err(error.into()),
     }
     super::read::verbatim(bench).await?;
     bench.log.reader().flush().await;
@@ -45,9 +45,9 @@ async fn write(bench: &Bench<'_>, topic: &TopicName) -> Result<()> {
     let mut values = Values::new(bench.spec.shape.value);
     for _ in 0..bench.spec.records() {
         let record = NewRecord::value(values.next()).partition(0);
-        producer.send(topic, &record).await.map_err(log_error)?;
+        producer.send(topic, &record).await?;
     }
-    producer.close().await.map_err(log_error)
+    Ok(producer.close().await?)
 }
 
 /// A partition of many segments, known to the metadata alone.
@@ -85,20 +85,12 @@ pub(super) async fn crowd(bench: &Bench<'_>) -> Result<Done> {
         }],
         groups: Vec::new(),
     };
-    bench
-        .log
-        .metadata()
-        .restore(&restored, true)
-        .await
-        .map_err(|e| failed(&e))?;
+    bench.log.metadata().restore(&restored, true).await?;
     Ok(Done::default())
 }
 
 pub(super) fn crowd_partition() -> Result<TopicPartition> {
-    Ok(TopicPartition::new(
-        TopicName::new("crowd").map_err(|e| failed(&e))?,
-        0,
-    ))
+    Ok(TopicPartition::new(named("crowd")?, 0))
 }
 
 /// An index as long as that of a MiB, by a real segment.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use forebay_log::metadata::TopicConfig;
-use forebay_log::{NewRecord, Producer, ProducerOptions, TopicName};
+use forebay_log::{NewRecord, Producer, ProducerOptions};
 use forebay_types::Clock;
 
 use super::super::sample::{Done, Stopwatch};
 use super::values::Values;
-use super::work::{Bench, log_error};
-use super::{Result, failed};
+use super::work::Bench;
+use super::{Result, topic as named};
 
 /// Partitions of the spread cases.
 pub(super) const PARTITIONS: u32 = 1000;
@@ -20,12 +20,8 @@ const SPREAD_FOR: Duration = Duration::from_secs(8);
 
 /// As fast as it goes into one partition.
 pub(super) async fn one(bench: &Bench<'_>) -> Result<Done> {
-    let topic = TopicName::new("one").map_err(|e| failed(&e))?;
-    bench
-        .log
-        .create_topic(&topic, 1, &TopicConfig::default())
-        .await
-        .map_err(log_error)?;
+    let topic = named("one")?;
+    bench.log.create_topic(&topic, 1, &TopicConfig::default()).await?;
     let before = bench.log.source().meter.writes();
     let options = ProducerOptions {
         codec: bench.spec.shape.codec,
@@ -37,9 +33,9 @@ pub(super) async fn one(bench: &Bench<'_>) -> Result<Done> {
     let producer = Producer::new(&bench.log, options);
     for _ in 0..records {
         let record = NewRecord::value(values.next()).partition(0);
-        producer.send(&topic, &record).await.map_err(log_error)?;
+        producer.send(&topic, &record).await?;
     }
-    producer.close().await.map_err(log_error)?;
+    producer.close().await?;
     let took = watch.took();
     Ok(Done {
         took,
@@ -57,7 +53,7 @@ pub(super) async fn spread(bench: &Bench<'_>) -> Result<Done> {
         .log
         .create_topic(&topic, PARTITIONS, &TopicConfig::default())
         .await;
-    made.map_err(log_error)?;
+    made?;
     let before = bench.log.source().meter.writes();
     let options = ProducerOptions {
         codec: bench.spec.shape.codec,
@@ -76,12 +72,12 @@ pub(super) async fn spread(bench: &Bench<'_>) -> Result<Done> {
         while records < due {
             let partition = (records % u64::from(PARTITIONS)) as u32;
             let record = NewRecord::value(values.next()).partition(partition);
-            producer.send(&topic, &record).await.map_err(log_error)?;
+            producer.send(&topic, &record).await?;
             records += 1;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    producer.close().await.map_err(log_error)?;
+    producer.close().await?;
     let took = watch.took();
     let served = records * bench.spec.shape.value as u64;
     let allowed = 4.0 * took.wall.as_secs_f64() + served as f64 / f64::from(8 << 20);

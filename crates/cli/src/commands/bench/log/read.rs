@@ -13,7 +13,7 @@ use object_store::path::Path;
 use super::super::sample::{CacheFigures, Done, Stopwatch};
 use super::super::server::EXACT;
 use super::prepare::{CROWD, CROWD_RECORDS, crowd_partition};
-use super::work::{Bench, log_error};
+use super::work::Bench;
 use super::{Result, failed};
 use crate::exit::CliError;
 use crate::parallel;
@@ -57,7 +57,7 @@ impl Bench<'_> {
 async fn read_to(reader: &PartitionReader, end: u64) -> Result<u64> {
     let (mut at, mut bytes) = (0, 0);
     while at < end {
-        let read = reader.read(at, POLL).await.map_err(log_error)?;
+        let read = reader.read(at, POLL).await?;
         for record in &read.records {
             if record.offset != at {
                 return Err(failed(&format!("offset {} where {at} should be", record.offset)));
@@ -87,7 +87,7 @@ pub(super) async fn verbatim(bench: &Bench<'_>) -> Result<Done> {
     let watch = Stopwatch::start(&bench.clock);
     let (mut at, mut bytes) = (0, 0);
     while at < records {
-        let read = reader.read_batches(at, 1 << 20).await.map_err(log_error)?;
+        let read = reader.read_batches(at, 1 << 20).await?;
         bytes += read.batches.iter().map(|batch| batch.len() as u64).sum::<u64>();
         if read.next_offset <= at {
             return Err(failed(&format!("the partition ends at {at}")));
@@ -121,7 +121,7 @@ pub(super) async fn polls(bench: &Bench<'_>, bytes_per_second: Option<f64>) -> R
     let (began, mut at, mut bytes, mut latencies) = (bench.clock.now(), 0, 0_u64, Vec::new());
     while at < records {
         let asked = bench.clock.now();
-        let read = reader.read(at, SMALL_POLL).await.map_err(log_error)?;
+        let read = reader.read(at, SMALL_POLL).await?;
         latencies.push(bench.clock.now() - asked);
         bytes += read
             .records
@@ -152,7 +152,7 @@ pub(super) async fn cold_polls(bench: &Bench<'_>) -> Result<Done> {
         Ok(async move {
             let reader = log.partition(topic, 0);
             let asked = clock.now();
-            let read = reader.read(offset, COLD_POLL).await.map_err(log_error)?;
+            let read = reader.read(offset, COLD_POLL).await?;
             let bytes: u64 = read.records.iter().map(|record| record.value.len() as u64).sum();
             Ok::<_, CliError>((clock.now() - asked, bytes, read.records.len() as u64))
         })
@@ -233,7 +233,7 @@ pub(super) async fn lookups(bench: &Bench<'_>) -> Result<Done> {
         let found = bench.log.metadata().find_segment_for_offset(&at, offset).await;
         latencies.push(bench.clock.now() - asked);
         let holds = |segment: &SegmentInfo| (segment.base_offset..segment.next_offset).contains(&offset);
-        if !found.map_err(|e| failed(&e))?.as_ref().is_some_and(holds) {
+        if !found?.as_ref().is_some_and(holds) {
             return Err(failed(&format!("no segment for offset {offset}")));
         }
     }
@@ -247,21 +247,14 @@ pub(super) async fn lookups(bench: &Bench<'_>) -> Result<Done> {
 /// One consumer of many partitions, until it has everything.
 pub(super) async fn spread(bench: &Bench<'_>) -> Result<Done> {
     let topic = bench.spec.topic()?;
-    let all = bench
-        .log
-        .metadata()
-        .partitions_of(&topic)
-        .await
-        .map_err(|e| failed(&e))?;
+    let all = bench.log.metadata().partitions_of(&topic).await?;
     let records: u64 = all.iter().map(|info| info.high_watermark).sum();
     let watch = Stopwatch::start(&bench.clock);
     let options = ConsumerOptions::default();
-    let mut consumer = Consumer::of_topic(&bench.log, &topic, &options)
-        .await
-        .map_err(log_error)?;
+    let mut consumer = Consumer::of_topic(&bench.log, &topic, &options).await?;
     let (mut read, mut bytes) = (0, 0);
     loop {
-        let polled = consumer.poll_partitions(POLL).await.map_err(log_error)?;
+        let polled = consumer.poll_partitions(POLL).await?;
         if polled.is_empty() {
             break;
         }

@@ -16,8 +16,8 @@ use super::super::sample::{Done, Sample, Who};
 use super::super::server::BUCKET;
 use super::super::work::lab_options;
 use super::plan::{Job, Shape};
-use super::{failed, prepare, produce, read};
-use crate::exit::{CliError, Result};
+use super::{prepare, produce, read};
+use crate::exit::Result;
 use crate::session::Session;
 
 /// How much of the size some cases are about.
@@ -50,7 +50,7 @@ impl Spec {
         } else {
             ""
         };
-        TopicName::new(&format!("{spread}{codec}-{value}")).map_err(|e| failed(&e))
+        super::topic(&format!("{spread}{codec}-{value}"))
     }
 
     /// How many records make its size.
@@ -161,15 +161,10 @@ impl<'a> Bench<'a> {
     async fn metadata(spec: &Spec, folder: &str) -> Result<Arc<dyn MetadataStore>> {
         if let (Job::Lookup { postgres: true }, Some(url)) = (spec.job, &spec.postgres) {
             let opened = PostgresMetadataStore::connect(url).await;
-            return Ok(Arc::new(opened.map_err(|e| failed(&e))?));
+            return Ok(Arc::new(opened?));
         }
         let path = spec.dir.join("metadata").join(format!("{folder}.db"));
         let opened = SqliteMetadataStore::open(path).await;
-        Ok(Arc::new(opened.map_err(|e| failed(&e))?))
+        Ok(Arc::new(opened?))
     }
-}
-
-/// Of the log.
-pub(super) fn log_error(error: forebay_log::LogError) -> CliError {
-    CliError::new(error.kind(), error.to_string())
 }
