@@ -305,6 +305,7 @@ impl From<&LogError> for CliError {
             | LogError::Topic(_)
             | LogError::Invalid(_)
             | LogError::Key { .. }
+            | LogError::Busy { .. }
             | LogError::Closed
             | LogError::Task(_) => plain(),
         }

@@ -121,6 +121,14 @@ pub enum LogError {
     /// Whether it was written could not be found out; sent again it may be there twice.
     #[error("whether it was written is not known: {0}")]
     Unknown(Arc<Self>),
+    /// Another producer did not stop writing a partition.
+    #[error("another producer has been writing {at} for {waited_s} s without a break")]
+    Busy {
+        /// Which partition.
+        at: TopicPartition,
+        /// How long it was waited for, in seconds.
+        waited_s: f64,
+    },
     /// The producer was closed.
     #[error("the producer is closed")]
     Closed,
@@ -143,6 +151,7 @@ impl LogError {
             Self::Store { source, .. } => Fault::of(source).kind,
             Self::Topic(_) | Self::Invalid(_) | Self::Key { .. } => ErrorKind::Invalid,
             Self::NotWritten(source) | Self::Aborted(source) | Self::Unknown(source) => source.kind(),
+            Self::Busy { .. } => ErrorKind::Unavailable,
             Self::Closed => ErrorKind::Cancelled,
             Self::Task(_) => ErrorKind::Internal,
         }

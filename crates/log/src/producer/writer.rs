@@ -176,10 +176,10 @@ impl Writer {
     fn give_up_waiting(&mut self, now: Duration) {
         let waited = self.options().lease_wait;
         for at in self.leases.given_up(now, waited) {
-            let error = LogError::Invalid(format!(
-                "another producer has been writing {at} for {} s without a break",
-                waited.as_secs_f64()
-            ));
+            let error = LogError::Busy {
+                at: at.clone(),
+                waited_s: waited.as_secs_f64(),
+            };
             let cut = self.state().pending.cut(|other| *other == at);
             self.give_up(cut, &Failure::NotWritten(Arc::new(error)));
         }

@@ -51,7 +51,12 @@ impl<'a> Retry<'a> {
         if !passes(&failure) || Instant::now() + wait >= self.until {
             return Some(Err(say(self.store, failure)));
         }
-        tracing::warn!(store = %self.store, ?failure, "a call is tried again");
+        // Once for a call: a server that is away is asked some forty times.
+        if self.last.is_none() {
+            tracing::warn!(store = %self.store, ?failure, "a call is tried again, until it succeeds or its time is over");
+        } else {
+            tracing::debug!(store = %self.store, ?failure, "a call is tried again");
+        }
         self.last = Some(failure);
         tokio::time::sleep(wait).await;
         self.wait = (self.wait * 2).min(LONGEST_WAIT);

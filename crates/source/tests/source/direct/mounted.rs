@@ -75,7 +75,13 @@ impl Mounted {
 
     /// Takes it away and puts it back: nothing of it is in memory then.
     pub(crate) fn again(&self) {
-        ran(Command::new("umount").arg(self.path())).unwrap();
+        // Others look at new file systems for a moment, and it is busy then.
+        let mut tries = 0;
+        while ran(Command::new("umount").arg(self.path())).is_none() {
+            tries += 1;
+            assert!(tries < 50, "{} stays busy", self.path().display());
+            std::thread::sleep(std::time::Duration::from_millis(40));
+        }
         self.mount().unwrap();
     }
 
