@@ -124,18 +124,21 @@ pub fn index(data: &[u8]) {
             continue;
         };
         assert_eq!(&index.encode()[..], bytes);
-        let runs = index.entries();
-        let sum = runs.iter().map(|run| u64::from(run.length)).sum::<u64>();
-        assert_eq!((runs[0].base_offset, sum), (base, length));
-        for (number, run) in runs.iter().enumerate() {
-            assert_eq!(index.find(run.base_offset), Some(number));
+        let stretches = index.entries();
+        let sum = stretches
+            .iter()
+            .map(|stretch| u64::from(stretch.length))
+            .sum::<u64>();
+        assert_eq!((stretches[0].base_offset, sum), (base, length));
+        for (number, stretch) in stretches.iter().enumerate() {
+            assert_eq!(index.find(stretch.base_offset), Some(number));
             assert!(
                 index
-                    .find_timestamp(run.max_timestamp)
+                    .find_timestamp(stretch.max_timestamp)
                     .is_some_and(|first| first <= number)
             );
         }
-        assert_eq!(index.find(next - 1), Some(runs.len() - 1));
+        assert_eq!(index.find(next - 1), Some(stretches.len() - 1));
         assert_eq!(index.find(next), None);
     }
 }
@@ -173,7 +176,7 @@ fn mended(data: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The checksums of batch indexes and of runs, as far as they can be found; `None` where they end.
+/// The checksums of batch indexes and of stretches, as far as they can be found; `None` where they end.
 fn mend_sections(bytes: &mut [u8], mut at: usize, end: usize) -> Option<()> {
     loop {
         let front = at + 1 + usize::from(*bytes.get(at)?);
@@ -188,8 +191,8 @@ fn mend_sections(bytes: &mut [u8], mut at: usize, end: usize) -> Option<()> {
         for entry in (entries..crc).step_by(ENTRY) {
             let start = section.checked_add(u64_at(bytes, entry + 8)? as usize)?;
             let length = u32_at(bytes, entry + 16)? as usize;
-            let run = crc32c(bytes.get(start..start.checked_add(length)?)?);
-            put(bytes, entry + 20, &run.to_be_bytes());
+            let sum = crc32c(bytes.get(start..start.checked_add(length)?)?);
+            put(bytes, entry + 20, &sum.to_be_bytes());
         }
         put_crc(bytes, index, crc);
         at = crc + 4;

@@ -8,9 +8,9 @@
 //!
 //! **Reading.** A [`Log`] joins bucket, metadata and the read path ([`forebay_reader::Reader`]). A [`PartitionReader`] asks
 //! the metadata for the segments from an offset on; their batch indexes come along, so a cold read is one ranged GET, of just the
-//! runs of batches that it needs. It checks their checksums, decompresses (what was decompressed is kept for others), and
-//! gives [`Record`]s, or the batches as they are. Read-ahead goes on across the borders of segments. A [`Consumer`] follows one
-//! partition or thousands, and commits for its group.
+//! stretches of batches that it needs. It checks their checksums, decompresses (what was decompressed is kept for
+//! others), and gives [`Record`]s, or the batches as they are. Read-ahead goes on across the borders of segments. A
+//! [`Consumer`] follows one partition or thousands, and commits for its group.
 //!
 //! **Keeping.** [`Log::maintain`] rewrites small segments into large ones, lets go of what topics need not keep, and deletes what nothing
 //! refers to. [`Log::recover`] rebuilds the metadata from the bucket; fences and snapshots (`notes`) are there for it.

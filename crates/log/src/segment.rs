@@ -2,9 +2,9 @@
 //!
 //! A writer gathers batches of several partitions in a [`SegmentBuilder`] and uploads what it [built](Built) as one
 //! object; compaction does the same for one partition. Whoever knows a section's place and its [`BatchIndex`] (the
-//! metadata store keeps both) reads whole runs of it by ranged requests and [verifies](verify_run) each. Whoever knows
-//! nothing but the object's size reads its end, which [tells](read_tail) the rest. A whole object in memory is read by
-//! [`SegmentReader`].
+//! metadata store keeps both) reads whole stretches of it by ranged requests and [verifies](verify_stretch) each.
+//! Whoever knows nothing but the object's size reads its end, which [tells](read_tail) the rest. A whole object in
+//! memory is read by [`SegmentReader`].
 //!
 //! # Format, version 1
 //!
@@ -48,9 +48,9 @@
 //!   56  8  magic "FBAYFOOT"
 //! ```
 //!
-//! The batches of a section are cut into *runs*: whole batches one after the other, as few as make 64 KiB or more; only
-//! the last run of a section may be smaller. The batch index has an entry for each. It stands by itself, too: the
-//! metadata store keeps its bytes.
+//! The batches of a section are cut into *stretches*: whole batches one after the other, as few as make 64 KiB or more;
+//! only the last stretch of a section may be smaller. The batch index has an entry for each. It stands by itself, too:
+//! the metadata store keeps its bytes.
 //!
 //! ```text
 //! batch index
@@ -61,7 +61,7 @@
 //!          0  8  base offset: that of its first batch
 //!          8  8  position in the section
 //!         16  4  length
-//!         20  4  CRC of the run's bytes
+//!         20  4  CRC of the stretch's bytes
 //!         24  4  number of records
 //!         28  8  greatest timestamp, -1 for none
 //!    .  4  CRC of everything before
@@ -111,15 +111,15 @@ use crate::topic::TopicPartition;
 pub use build::SegmentBuilder;
 pub use error::{Place, SegmentError};
 pub use index::{BatchIndex, IndexEntry};
-pub use read::{SegmentReader, verify_run};
+pub use read::{SegmentReader, verify_stretch};
 pub use tail::read_tail;
 
-/// A run ends with the batch that makes it this long, in bytes: a block of the cache, so that a small read costs about
-/// one.
-pub(crate) const RUN: u64 = 64 * 1024;
+/// A stretch ends with the batch that makes it this long, in bytes: a block of the cache, so that a small read costs
+/// about one.
+pub(crate) const STRETCH: u64 = 64 * 1024;
 
 /// How much of an object's end to ask for when nothing is known but its size, in bytes. It brings footer and index of
-/// an object with up to 1,700 runs or so, 100 MB of them; [`Tail::Need`] asks for what is missing of a greater one.
+/// an object with up to 1,700 stretches or so, 100 MB of them; [`Tail::Need`] asks for what is missing of a greater one.
 pub const TAIL_GUESS: u64 = 64 * 1024;
 
 /// What an object is.
@@ -159,14 +159,14 @@ pub struct Section {
     pub position: u64,
     /// How long the batches are.
     pub length: u64,
-    /// Where its runs are.
+    /// Where its stretches are.
     pub index: BatchIndex,
 }
 
 impl Section {
-    /// Where run `run` of it is in the object; `None` if it has fewer.
-    pub fn range_of(&self, run: usize) -> Option<ByteRange> {
-        let entry = self.index.entries().get(run)?;
+    /// Where stretch `stretch` of it is in the object; `None` if it has fewer.
+    pub fn range_of(&self, stretch: usize) -> Option<ByteRange> {
+        let entry = self.index.entries().get(stretch)?;
         Some(ByteRange::at(
             self.position.saturating_add(entry.position),
             entry.length.into(),

@@ -91,8 +91,8 @@ fn segments() -> Vec<(&'static str, u64, Built)> {
         ("orders", 70_000, &[plain(1 << 40, 2, 100)]),
         ("a.b-c_D", 1, &[plain(7, 5, 3), plain(20, 1, 1)]),
     ];
-    // Two runs.
-    let runs = [plain(5, 1, 10), plain(10, 2, 33_000), plain(30, 4, 1)];
+    // Two stretches.
+    let stretches = [plain(5, 1, 10), plain(10, 2, 33_000), plain(30, 4, 1)];
     vec![
         ("empty", 0, segment(SegmentKind::Flush, &[])),
         (
@@ -104,7 +104,7 @@ fn segments() -> Vec<(&'static str, u64, Built)> {
         (
             "compacted",
             7,
-            segment(SegmentKind::Compacted, &[("t", 3, &runs)]),
+            segment(SegmentKind::Compacted, &[("t", 3, &stretches)]),
         ),
     ]
 }

@@ -36,8 +36,9 @@ pub const MAX_SETTINGS_BYTES: u64 = 1024 * 1024;
 /// Most sections of one segment of the log: a flush of more partitions is several objects.
 pub const MAX_SEGMENT_SECTIONS: usize = 64 * 1024;
 
-/// Most runs of one section of a segment: 16 GiB of batches or more, as each run but the last has 64 KiB at least.
-pub const MAX_SEGMENT_RUNS: usize = 256 * 1024;
+/// Most stretches of one section of a segment: 16 GiB of batches or more, as each stretch but the last has 64 KiB at
+/// least.
+pub const MAX_SEGMENT_STRETCHES: usize = 256 * 1024;
 
 /// Largest index block of a segment, in bytes: it is read into memory whole.
 pub const MAX_SEGMENT_INDEX_BYTES: u64 = 64 * 1024 * 1024;

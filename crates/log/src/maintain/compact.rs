@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::plan::Run;
+use super::plan::Joined;
 use super::{MaintainOptions, Maintained};
 use crate::batch::Batch;
 use crate::error::{LogError, Result};
@@ -30,7 +30,7 @@ impl Log {
             // Nearly all of it is large already.
             return Ok(());
         }
-        let mut run = Run::default();
+        let mut joined = Joined::default();
         let mut from = info.log_start;
         loop {
             let wanted = [(info.at.clone(), from)];
@@ -41,23 +41,23 @@ impl Log {
                 from = segment.next_offset;
                 // What the log start lies in cannot be read whole; it goes when the log start goes on.
                 if segment.base_offset >= info.log_start {
-                    let ended = run.push(segment, options);
+                    let ended = joined.push(segment, options);
                     self.rewrite(ended, done).await?;
                 }
             }
             if is_last {
-                let ended = run.end(options);
+                let ended = joined.end(options);
                 return self.rewrite(ended, done).await;
             }
         }
     }
 
-    async fn rewrite(&self, runs: Vec<Vec<SegmentInfo>>, done: &mut Maintained) -> Result<()> {
-        for run in runs {
-            match self.join(&run).await {
+    async fn rewrite(&self, found: Vec<Vec<SegmentInfo>>, done: &mut Maintained) -> Result<()> {
+        for joined in found {
+            match self.join(&joined).await {
                 Ok(()) => {
                     done.compacted += 1;
-                    done.replaced += run.len() as u64;
+                    done.replaced += joined.len() as u64;
                 }
                 // Somebody else was quicker, or retention was.
                 Err(LogError::Metadata(MetadataError::Moved { .. }) | LogError::OffsetNotFound { .. }) => {}
@@ -67,9 +67,9 @@ impl Log {
         Ok(())
     }
 
-    async fn join(&self, run: &[SegmentInfo]) -> Result<()> {
-        let built = self.copy(run).await?;
-        let (Some(first), Some(section)) = (run.first(), built.sections.first()) else {
+    async fn join(&self, joined: &[SegmentInfo]) -> Result<()> {
+        let built = self.copy(joined).await?;
+        let (Some(first), Some(section)) = (joined.first(), built.sections.first()) else {
             return Ok(());
         };
         let id = built.id;
@@ -81,14 +81,14 @@ impl Log {
             etag: "".into(),
             segment: NewSegment {
                 // As retention has gone by it so far.
-                max_timestamp: run
+                max_timestamp: joined
                     .iter()
                     .map(|segment| segment.max_timestamp)
                     .max()
                     .unwrap_or(-1),
                 ..NewSegment::of(section, -1)
             },
-            replaces: run
+            replaces: joined
                 .iter()
                 .map(|segment| (segment.base_offset, segment.object))
                 .collect(),
@@ -109,9 +109,9 @@ impl Log {
         done
     }
 
-    /// One object with the batches of `run`, as they are.
-    async fn copy(&self, run: &[SegmentInfo]) -> Result<Built> {
-        let (Some(first), Some(last)) = (run.first(), run.last()) else {
+    /// One object with the batches of `joined`, as they are.
+    async fn copy(&self, joined: &[SegmentInfo]) -> Result<Built> {
+        let (Some(first), Some(last)) = (joined.first(), joined.last()) else {
             return Err(LogError::Invalid("a compaction of nothing".to_owned()));
         };
         let (at, base_offset, next_offset) = (&first.at, first.base_offset, last.next_offset);
@@ -121,7 +121,11 @@ impl Log {
             source,
         };
         let mut object = SegmentBuilder::new(self.new_id(), SegmentKind::Compacted);
-        let epoch = run.iter().map(|segment| segment.epoch).max().unwrap_or_default();
+        let epoch = joined
+            .iter()
+            .map(|segment| segment.epoch)
+            .max()
+            .unwrap_or_default();
         object.begin_section(at, epoch).map_err(damaged)?;
         let reader = PartitionReader::of(self.clone(), at.clone());
         let mut next = base_offset;
@@ -151,8 +155,8 @@ impl Log {
         let whole = |built: &Built| {
             let there = built.sections.first();
             let (records, length) = there.map_or((0, 0), |there| (there.records, there.length));
-            records == run.iter().map(|segment| segment.records).sum::<u64>()
-                && length == run.iter().map(|segment| segment.length).sum::<u64>()
+            records == joined.iter().map(|segment| segment.records).sum::<u64>()
+                && length == joined.iter().map(|segment| segment.length).sum::<u64>()
         };
         if !whole(&built) {
             let what =

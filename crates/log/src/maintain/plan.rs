@@ -16,13 +16,13 @@ fn grows(least: usize) -> u64 {
 
 /// Small segments that follow each other, as many as fit into one.
 #[derive(Debug, Default)]
-pub(super) struct Run {
+pub(super) struct Joined {
     segments: Vec<SegmentInfo>,
     bytes: u64,
 }
 
-impl Run {
-    /// Adds the next segment. If it does not belong to the run, that ends: the ranges of it that are worth being
+impl Joined {
+    /// Adds the next segment. If it does not belong to these, they end: the ranges of it that are worth being
     /// rewritten.
     pub(super) fn push(&mut self, segment: SegmentInfo, options: &MaintainOptions) -> Vec<Vec<SegmentInfo>> {
         let follows = self
@@ -45,18 +45,18 @@ impl Run {
 
     /// Nothing follows.
     pub(super) fn end(&mut self, options: &MaintainOptions) -> Vec<Vec<SegmentInfo>> {
-        let run = std::mem::take(self);
-        if run.segments.len() < 2 {
+        let joined = std::mem::take(self);
+        if joined.segments.len() < 2 {
             return Vec::new();
         }
-        if run.bytes >= options.segment_bytes / 2 {
-            return vec![run.segments];
+        if joined.bytes >= options.segment_bytes / 2 {
+            return vec![joined.segments];
         }
-        let lengths: Vec<_> = run.segments.iter().map(|segment| segment.length).collect();
+        let lengths: Vec<_> = joined.segments.iter().map(|segment| segment.length).collect();
         let worth = worthwhile(&lengths, options.min_segments);
         worth
             .into_iter()
-            .map(|range| run.segments[range].to_vec())
+            .map(|range| joined.segments[range].to_vec())
             .collect()
     }
 }

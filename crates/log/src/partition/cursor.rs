@@ -1,4 +1,4 @@
-//! Where a reader is: segment, run, batch, record.
+//! Where a reader is: segment, stretch, batch, record.
 
 use bytes::{Buf, Bytes};
 use ulid::Ulid;
@@ -237,8 +237,8 @@ impl Cursor {
         self.next = found.base_offset.max(ends.log_start);
         self.high_watermark = ends.high_watermark;
         while self.next < ends.high_watermark {
-            // Runs whose records are all older are passed over unread.
-            if !self.skip_runs_before(log, at, timestamp).await? {
+            // Stretches whose records are all older are passed over unread.
+            if !self.skip_stretches_before(log, at, timestamp).await? {
                 continue;
             }
             self.fetch(log, at, ReadLimit::records(1)).await?;

@@ -1,4 +1,4 @@
-//! Bringing the runs that a read needs.
+//! Bringing the stretches that a read needs.
 
 use bytes::Bytes;
 use forebay_reader::ReadError;
@@ -9,11 +9,11 @@ use super::segments::Segment;
 use super::{ReadLimit, not_found};
 use crate::error::{LogError, Result};
 use crate::log::Log;
-use crate::segment::{IndexEntry, SegmentError, verify_run};
+use crate::segment::{IndexEntry, SegmentError, verify_stretch};
 use crate::topic::TopicPartition;
 
-/// Bytes of runs that are fetched at a time: enough that a hop costs little, and little enough that a reader of thousands
-/// of partitions does not hold much of each.
+/// Bytes of stretches that are fetched at a time: enough that a hop costs little, and little enough that a reader of
+/// thousands of partitions does not hold much of each.
 const AT_ONCE: u64 = 1 << 20;
 
 /// Fetches in a row after which a reader is taken to read in order.
@@ -24,7 +24,7 @@ const IN_ORDER: u32 = 2;
 const LOOKED_UP_ANEW: u32 = 3;
 
 impl Cursor {
-    /// Brings the runs from the reader's place on, about as many as `limit` needs.
+    /// Brings the stretches from the reader's place on, about as many as `limit` needs.
     pub(super) async fn fetch(&mut self, log: &Log, at: &TopicPartition, limit: ReadLimit) -> Result<()> {
         let mut tries = 0;
         loop {
@@ -68,16 +68,16 @@ impl Cursor {
         };
         let end = segment.info.next_offset;
         let last = last_needed(&segment.index.entries()[first..], from, end, limit);
-        let runs: Vec<IndexEntry> = segment.index.entries()[first..=first + last].to_vec();
+        let stretches: Vec<IndexEntry> = segment.index.entries()[first..=first + last].to_vec();
         let handle = segment.open(log).await?;
         let (base, section, object) = (segment.info.base_offset, segment.section(), segment.info.object);
-        let start = section.start() + runs[0].position;
-        let length = runs.iter().map(|run| u64::from(run.length)).sum();
+        let start = section.start() + stretches[0].position;
+        let length = stretches.iter().map(|stretch| u64::from(stretch.length)).sum();
         let range = ByteRange::at(start, length);
         self.skip_to(from);
         self.read_ahead(log, at, base, &handle, section, start).await;
         let segment = self.segments.current().expect("it was just found");
-        let bytes = read_runs(segment, log, range, &runs).await?;
+        let bytes = read_stretches(segment, log, range, &stretches).await?;
         self.in_order += 1;
         self.stored = Stored {
             bytes,
@@ -110,8 +110,8 @@ impl Cursor {
         }
     }
 
-    /// Passes over runs of the present segment that are older than `timestamp`; whether one is left that is not.
-    pub(super) async fn skip_runs_before(
+    /// Passes over stretches of the present segment that are older than `timestamp`; whether one is left that is not.
+    pub(super) async fn skip_stretches_before(
         &mut self,
         log: &Log,
         at: &TopicPartition,
@@ -127,9 +127,11 @@ impl Cursor {
             .index
             .find(next.max(segment.info.base_offset))
             .unwrap_or(entries.len());
-        let found = entries[from..].iter().find(|run| run.max_timestamp >= timestamp);
+        let found = entries[from..]
+            .iter()
+            .find(|stretch| stretch.max_timestamp >= timestamp);
         let (to, is_there) = match found {
-            Some(run) => (run.base_offset, true),
+            Some(stretch) => (stretch.base_offset, true),
             None => (segment.info.next_offset, false),
         };
         self.skip_to(to);
@@ -137,25 +139,30 @@ impl Cursor {
     }
 }
 
-/// The last of `runs`, which go on to offset `end`, that is needed for what a read from `from` on may give. A hole counts as
-/// records: what it hides is fetched later.
-fn last_needed(runs: &[IndexEntry], from: u64, end: u64, limit: ReadLimit) -> usize {
+/// The last of `stretches`, which go on to offset `end`, that is needed for what a read from `from` on may give. A hole
+/// counts as records: what it hides is fetched later.
+fn last_needed(stretches: &[IndexEntry], from: u64, end: u64, limit: ReadLimit) -> usize {
     let (records, bytes) = (limit.records as u64, (limit.bytes as u64).min(AT_ONCE));
     let mut have_bytes = 0_u64;
-    for (at, run) in runs.iter().enumerate() {
-        have_bytes += u64::from(run.length);
-        let next = runs.get(at + 1);
+    for (at, stretch) in stretches.iter().enumerate() {
+        have_bytes += u64::from(stretch.length);
+        let next = stretches.get(at + 1);
         let have_records = next.map_or(end, |next| next.base_offset) - from;
         let longer = next.map_or(0, |next| u64::from(next.length));
         if have_records >= records || have_bytes >= bytes || have_bytes + longer > AT_ONCE {
             return at;
         }
     }
-    runs.len().saturating_sub(1)
+    stretches.len().saturating_sub(1)
 }
 
-/// Reads runs that lie side by side, and looks at their checksums.
-async fn read_runs(segment: &mut Segment, log: &Log, range: ByteRange, runs: &[IndexEntry]) -> Result<Bytes> {
+/// Reads stretches that lie side by side, and looks at their checksums.
+async fn read_stretches(
+    segment: &mut Segment,
+    log: &Log,
+    range: ByteRange,
+    stretches: &[IndexEntry],
+) -> Result<Bytes> {
     let bytes = loop {
         let handle = segment.open(log).await?;
         match handle.read_at(range.start(), range.len() as usize).await {
@@ -164,9 +171,9 @@ async fn read_runs(segment: &mut Segment, log: &Log, range: ByteRange, runs: &[I
             Err(error) => return Err(segment.read_error(log, error)),
         }
     };
-    match verify(runs, &bytes) {
+    match verify(stretches, &bytes) {
         Ok(()) => Ok(bytes),
-        Err((_, error)) => read_past_the_cache(segment, log, range, runs, error).await,
+        Err((_, error)) => read_past_the_cache(segment, log, range, stretches, error).await,
     }
 }
 
@@ -176,7 +183,7 @@ async fn read_past_the_cache(
     segment: &mut Segment,
     log: &Log,
     range: ByteRange,
-    runs: &[IndexEntry],
+    stretches: &[IndexEntry],
     error: SegmentError,
 ) -> Result<Bytes> {
     let name = segment.name(log);
@@ -200,9 +207,9 @@ async fn read_past_the_cache(
         .read(target, RangeSpec::Bounded(range))
         .await;
     let (bytes, _) = read.map_err(|error| segment.read_error(log, ReadError::from(error)))?;
-    match verify(runs, &bytes) {
+    match verify(stretches, &bytes) {
         Ok(()) => Ok(bytes),
-        // What lies before the damaged run is good. That one comes again by itself.
+        // What lies before the damaged stretch is good. That one comes again by itself.
         Err((good @ 1.., _)) => Ok(bytes.slice(..good)),
         Err((_, source)) => Err(LogError::Segment {
             at: segment.info.at.clone(),
@@ -212,12 +219,12 @@ async fn read_past_the_cache(
     }
 }
 
-/// Whether all these runs are as they were written, or how many bytes of them are before the first that is not.
-fn verify(runs: &[IndexEntry], bytes: &[u8]) -> std::result::Result<(), (usize, SegmentError)> {
+/// Whether all these stretches are as they were written, or how many bytes of them are before the first that is not.
+fn verify(stretches: &[IndexEntry], bytes: &[u8]) -> std::result::Result<(), (usize, SegmentError)> {
     let mut good = 0;
-    for run in runs {
-        let end = bytes.len().min(good + run.length as usize);
-        verify_run(run, &bytes[good..end]).map_err(|error| (good, error))?;
+    for stretch in stretches {
+        let end = bytes.len().min(good + stretch.length as usize);
+        verify_stretch(stretch, &bytes[good..end]).map_err(|error| (good, error))?;
         good = end;
     }
     Ok(())

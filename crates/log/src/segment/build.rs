@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 
 use bytes::{BufMut, Bytes};
-use forebay_types::limits::{MAX_SEGMENT_INDEX_BYTES, MAX_SEGMENT_RUNS, MAX_SEGMENT_SECTIONS};
+use forebay_types::limits::{MAX_SEGMENT_INDEX_BYTES, MAX_SEGMENT_SECTIONS, MAX_SEGMENT_STRETCHES};
 use ulid::Ulid;
 
 use super::index::{ENTRY, encoded_len};
 use super::layout::{Crc, FOOTER, Footer, HEAD, Head, crc32c};
 use super::tail::{SECTION_FRONT, read_tail};
-use super::{BatchIndex, Built, IndexEntry, RUN, Section, SegmentError, SegmentKind, Tail};
+use super::{BatchIndex, Built, IndexEntry, STRETCH, Section, SegmentError, SegmentKind, Tail};
 use crate::batch::BatchHeader;
 use crate::topic::TopicPartition;
 
@@ -33,8 +33,8 @@ struct Open {
     epoch: u64,
     position: u64,
     next_offset: u64,
-    runs: Vec<IndexEntry>,
-    /// Of the last run, as long as it grows.
+    stretches: Vec<IndexEntry>,
+    /// Of the last stretch, as long as it grows.
     crc: Option<Crc>,
 }
 
@@ -81,7 +81,7 @@ impl SegmentBuilder {
             epoch,
             position: self.end,
             next_offset: 0,
-            runs: Vec::new(),
+            stretches: Vec::new(),
             crc: None,
         });
         Ok(())
@@ -193,22 +193,22 @@ impl Open {
             return too_large("a batch is longer than 4 GiB");
         };
         let mut added = 0;
-        if let (Some(crc), Some(run)) = (&mut self.crc, self.runs.last_mut()) {
-            let length = run.length.checked_add(length);
-            let records = run.records.checked_add(header.records);
+        if let (Some(crc), Some(stretch)) = (&mut self.crc, self.stretches.last_mut()) {
+            let length = stretch.length.checked_add(length);
+            let records = stretch.records.checked_add(header.records);
             let (Some(length), Some(records)) = (length, records) else {
                 return too_large("less than 64 KiB of batches say that they have 2^32 records");
             };
-            run.length = length;
-            run.records = records;
-            run.max_timestamp = run.max_timestamp.max(header.max_timestamp);
+            stretch.length = length;
+            stretch.records = records;
+            stretch.max_timestamp = stretch.max_timestamp.max(header.max_timestamp);
             crc.update(batch);
         } else {
-            if self.runs.len() == MAX_SEGMENT_RUNS {
-                return too_large("the section has as many runs as it may have: begin another segment");
+            if self.stretches.len() == MAX_SEGMENT_STRETCHES {
+                return too_large("the section has as many stretches as it may have: begin another segment");
             }
             added = ENTRY as u64;
-            if self.runs.is_empty() {
+            if self.stretches.is_empty() {
                 added += (SECTION_FRONT + self.at.topic.as_str().len() + encoded_len(0)) as u64;
             }
             if index + added > MAX_SEGMENT_INDEX_BYTES {
@@ -217,7 +217,7 @@ impl Open {
             let mut crc = Crc::new();
             crc.update(batch);
             self.crc = Some(crc);
-            self.runs.push(IndexEntry {
+            self.stretches.push(IndexEntry {
                 base_offset,
                 position: end - self.position,
                 length,
@@ -227,32 +227,40 @@ impl Open {
             });
         }
         self.next_offset = next_offset;
-        if self.runs.last().is_some_and(|run| u64::from(run.length) >= RUN) {
-            self.end_run();
+        if self
+            .stretches
+            .last()
+            .is_some_and(|stretch| u64::from(stretch.length) >= STRETCH)
+        {
+            self.end_stretch();
         }
         Ok(added)
     }
 
-    fn end_run(&mut self) {
-        if let (Some(crc), Some(run)) = (self.crc.take(), self.runs.last_mut()) {
-            run.crc = crc.get();
+    fn end_stretch(&mut self) {
+        if let (Some(crc), Some(stretch)) = (self.crc.take(), self.stretches.last_mut()) {
+            stretch.crc = crc.get();
         }
     }
 
     /// The section, which ends at byte `end` of the object; `None` if it got no batch.
     fn close(mut self, end: u64) -> Option<Section> {
-        self.end_run();
-        let base_offset = self.runs.first()?.base_offset;
+        self.end_stretch();
+        let base_offset = self.stretches.first()?.base_offset;
         Some(Section {
             at: self.at,
             epoch: self.epoch,
             base_offset,
             next_offset: self.next_offset,
-            records: self.runs.iter().map(|run| u64::from(run.records)).sum(),
-            max_timestamp: self.runs.iter().map(|run| run.max_timestamp).max()?,
+            records: self
+                .stretches
+                .iter()
+                .map(|stretch| u64::from(stretch.records))
+                .sum(),
+            max_timestamp: self.stretches.iter().map(|stretch| stretch.max_timestamp).max()?,
             position: self.position,
             length: end - self.position,
-            index: BatchIndex::new(&self.runs, self.next_offset),
+            index: BatchIndex::new(&self.stretches, self.next_offset),
         })
     }
 }

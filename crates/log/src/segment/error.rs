@@ -93,10 +93,10 @@ impl SegmentError {
         self
     }
 
-    /// Says which run it was.
-    pub(super) fn in_run(mut self, entry: &IndexEntry) -> Self {
+    /// Says which stretch it was.
+    pub(super) fn in_stretch(mut self, entry: &IndexEntry) -> Self {
         self.place_mut()
-            .run
+            .stretch
             .get_or_insert((entry.base_offset, entry.position));
         self
     }
@@ -148,8 +148,8 @@ pub struct Place {
     pub object: Option<Ulid>,
     /// The section of it.
     pub section: Option<TopicPartition>,
-    /// The run of the section: its base offset, and its position in the section.
-    pub run: Option<(u64, u64)>,
+    /// The stretch of the section: its base offset, and its position in the section.
+    pub stretch: Option<(u64, u64)>,
 }
 
 impl fmt::Display for Place {
@@ -161,10 +161,10 @@ impl fmt::Display for Place {
         if let Some(at) = &self.section {
             write!(f, ", section {at}")?;
         }
-        if let Some((base_offset, position)) = &self.run {
+        if let Some((base_offset, position)) = &self.stretch {
             write!(
                 f,
-                ", run of offset {base_offset} at byte {position} of the section"
+                ", stretch of offset {base_offset} at byte {position} of the section"
             )?;
         }
         Ok(())

@@ -4,17 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
-use forebay_types::limits::MAX_SEGMENT_RUNS;
+use forebay_types::limits::MAX_SEGMENT_STRETCHES;
 
 use super::layout::{VERSION, check_version, crc32c, put_crc};
-use super::{RUN, SegmentError};
+use super::{STRETCH, SegmentError};
 
 /// Bytes before the entries, of an entry, and after them.
 const FRONT: usize = 8;
 pub(super) const ENTRY: usize = 36;
 const CRC: usize = 4;
 
-/// A run: whole batches, one after the other, that are read and checked together.
+/// A stretch: whole batches, one after the other, that are read and checked together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndexEntry {
     /// The offset of its first batch.
@@ -31,11 +31,11 @@ pub struct IndexEntry {
     pub max_timestamp: i64,
 }
 
-/// The runs of a section, in their order; always one at least. A copy costs nothing.
+/// The stretches of a section, in their order; always one at least. A copy costs nothing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BatchIndex {
     entries: Arc<[IndexEntry]>,
-    /// One past the last offset of the last run.
+    /// One past the last offset of the last stretch.
     next_offset: u64,
 }
 
@@ -48,7 +48,7 @@ impl BatchIndex {
         }
     }
 
-    /// The runs.
+    /// The stretches.
     pub fn entries(&self) -> &[IndexEntry] {
         &self.entries
     }
@@ -64,7 +64,7 @@ impl BatchIndex {
         let start = out.len();
         out.put_u16(VERSION);
         out.put_u16(0);
-        // Not more than MAX_SEGMENT_RUNS.
+        // Not more than MAX_SEGMENT_STRETCHES.
         out.put_u32(self.entries.len() as u32);
         for entry in self.entries.iter() {
             out.put_u64(entry.base_offset);
@@ -81,9 +81,9 @@ impl BatchIndex {
     /// than `bytes` are long.
     ///
     /// # Errors
-    /// [`SegmentError::Damaged`] if the checksum does not fit, or the runs do not fit each other or the section: they
-    /// follow each other without a gap, none but the last is shorter than 64 KiB, their offsets rise, none has more
-    /// records than offsets. [`SegmentError::Newer`] if a later version of this program wrote it.
+    /// [`SegmentError::Damaged`] if the checksum does not fit, or the stretches do not fit each other or the section:
+    /// they follow each other without a gap, none but the last is shorter than 64 KiB, their offsets rise, none has
+    /// more records than offsets. [`SegmentError::Newer`] if a later version of this program wrote it.
     pub fn decode(
         bytes: &[u8],
         base_offset: u64,
@@ -105,11 +105,11 @@ impl BatchIndex {
             return damaged("bytes that are to be 0 are not".to_owned());
         }
         let count = inside.get_u32() as usize;
-        if count == 0 || count > MAX_SEGMENT_RUNS {
-            return damaged(format!("{count} runs (1 to {MAX_SEGMENT_RUNS} can be)"));
+        if count == 0 || count > MAX_SEGMENT_STRETCHES {
+            return damaged(format!("{count} stretches (1 to {MAX_SEGMENT_STRETCHES} can be)"));
         }
         if bytes.len() != encoded_len(count) {
-            return damaged(format!("{count} runs do not fit into {} bytes", bytes.len()));
+            return damaged(format!("{count} stretches do not fit into {} bytes", bytes.len()));
         }
         let mut entries = Vec::with_capacity(count);
         for _ in 0..count {
@@ -126,9 +126,9 @@ impl BatchIndex {
         Ok(Self::new(&entries, next_offset))
     }
 
-    /// The run that holds `offset`, or else the first one after it; `None` if there is none.
+    /// The stretch that holds `offset`, or else the first one after it; `None` if there is none.
     ///
-    /// Where offsets are missing at the end of a run, it counts as holding them: then go on with the next one.
+    /// Where offsets are missing at the end of a stretch, it counts as holding them: then go on with the next one.
     pub fn find(&self, offset: u64) -> Option<usize> {
         if offset >= self.next_offset {
             return None;
@@ -137,15 +137,15 @@ impl BatchIndex {
         Some(after.saturating_sub(1))
     }
 
-    /// Where run `run` ends at the latest: the offset that the next one begins with, or the section's next one.
-    pub(super) fn end_offset(&self, run: usize) -> u64 {
+    /// Where stretch `stretch` ends at the latest: the offset that the next one begins with, or the section's next one.
+    pub(super) fn end_offset(&self, stretch: usize) -> u64 {
         self.entries
-            .get(run + 1)
+            .get(stretch + 1)
             .map_or(self.next_offset, |next| next.base_offset)
     }
 
-    /// The first run that has a record with timestamp `ts` or a later one; `None` if there is none. Timestamps are in no
-    /// order, so this looks at one run after the other.
+    /// The first stretch that has a record with timestamp `ts` or a later one; `None` if there is none. Timestamps are
+    /// in no order, so this looks at one stretch after the other.
     pub fn find_timestamp(&self, ts: i64) -> Option<usize> {
         self.entries.iter().position(|entry| entry.max_timestamp >= ts)
     }
@@ -157,7 +157,7 @@ impl fmt::Debug for BatchIndex {
     }
 }
 
-/// Bytes of an index of `count` runs.
+/// Bytes of an index of `count` stretches.
 pub(super) const fn encoded_len(count: usize) -> usize {
     FRONT + count * ENTRY + CRC
 }
@@ -165,11 +165,15 @@ pub(super) const fn encoded_len(count: usize) -> usize {
 /// Bytes of the index that `bytes` begin with, as it says; `None` if they end before it does.
 pub(super) fn peek_len(bytes: &[u8]) -> Option<usize> {
     let mut count = bytes.get(4..FRONT)?;
-    let len = encoded_len(usize::try_from(count.get_u32()).ok()?.min(MAX_SEGMENT_RUNS + 1));
+    let len = encoded_len(
+        usize::try_from(count.get_u32())
+            .ok()?
+            .min(MAX_SEGMENT_STRETCHES + 1),
+    );
     (len <= bytes.len()).then_some(len)
 }
 
-/// Whether the runs fit each other and their section.
+/// Whether the stretches fit each other and their section.
 fn check(
     entries: &[IndexEntry],
     base_offset: u64,
@@ -189,20 +193,20 @@ fn check(
             Some(format!("what follows has offset {end}"))
         } else if u64::from(entry.records) > end - entry.base_offset {
             Some(format!("{} records up to offset {end}", entry.records))
-        } else if entry.length == 0 || next.is_some() && u64::from(entry.length) < RUN {
+        } else if entry.length == 0 || next.is_some() && u64::from(entry.length) < STRETCH {
             Some(format!("{} bytes are too few", entry.length))
         } else {
             None
         };
         if let Some(wrong) = wrong {
-            return Err(SegmentError::damaged(format!("batch index: {wrong}")).in_run(entry));
+            return Err(SegmentError::damaged(format!("batch index: {wrong}")).in_stretch(entry));
         }
-        // 2^18 runs of 2^32 bytes at most.
+        // 2^18 stretches of 2^32 bytes at most.
         position += u64::from(entry.length);
         base = end;
     }
     if position != length {
-        let why = format!("batch index: runs of {position} bytes in a section of {length}");
+        let why = format!("batch index: stretches of {position} bytes in a section of {length}");
         return Err(SegmentError::damaged(why));
     }
     Ok(())

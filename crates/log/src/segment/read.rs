@@ -8,11 +8,11 @@ use crate::batch::{Batch, Caps};
 use crate::record::Record;
 use crate::topic::TopicPartition;
 
-/// Whether `bytes` are the run that `entry` speaks of. Costs one pass, which runs at the speed of memory.
+/// Whether `bytes` are the stretch that `entry` speaks of. Costs one pass, which runs at the speed of memory.
 ///
 /// # Errors
 /// [`SegmentError::Damaged`] if there are more or fewer, or the checksum does not fit.
-pub fn verify_run(entry: &IndexEntry, bytes: &[u8]) -> Result<(), SegmentError> {
+pub fn verify_stretch(entry: &IndexEntry, bytes: &[u8]) -> Result<(), SegmentError> {
     let why = if bytes.len() as u64 != u64::from(entry.length) {
         format!("there are {} bytes, it has {}", bytes.len(), entry.length)
     } else {
@@ -22,40 +22,40 @@ pub fn verify_run(entry: &IndexEntry, bytes: &[u8]) -> Result<(), SegmentError> 
         }
         format!("its CRC-32C is {found:#010x}, not {:#010x}", entry.crc)
     };
-    Err(SegmentError::damaged(why).in_run(entry))
+    Err(SegmentError::damaged(why).in_stretch(entry))
 }
 
 impl BatchIndex {
-    /// Takes run `run` apart, once it was [verified](verify_run). The batches are slices of `bytes`; their own checksums
-    /// are not looked at, because the run's is over the same bytes.
+    /// Takes stretch `stretch` apart, once it was [verified](verify_stretch). The batches are slices of `bytes`; their
+    /// own checksums are not looked at, because the stretch's is over the same bytes.
     ///
     /// # Errors
-    /// What [`verify_run`] says, and [`SegmentError::Batch`] or [`SegmentError::Damaged`] if what has the right checksum
-    /// is nevertheless not what the index says; [`SegmentError::Refused`] if there is no such run.
-    pub fn split(&self, run: usize, mut bytes: Bytes) -> Result<Vec<Batch>, SegmentError> {
-        let Some(entry) = self.entries().get(run) else {
-            let why = format!("there is no run {run}, only {}", self.entries().len());
+    /// What [`verify_stretch`] says, and [`SegmentError::Batch`] or [`SegmentError::Damaged`] if what has the right
+    /// checksum is nevertheless not what the index says; [`SegmentError::Refused`] if there is no such stretch.
+    pub fn split(&self, stretch: usize, mut bytes: Bytes) -> Result<Vec<Batch>, SegmentError> {
+        let Some(entry) = self.entries().get(stretch) else {
+            let why = format!("there is no stretch {stretch}, only {}", self.entries().len());
             return Err(SegmentError::refused(why));
         };
-        verify_run(entry, &bytes)?;
+        verify_stretch(entry, &bytes)?;
         let mut batches = Vec::new();
         let (mut next_offset, mut records, mut max_timestamp) = (entry.base_offset, 0, -1);
         while !bytes.is_empty() {
             let batch = Batch::split_off_front_trusted(&mut bytes)
-                .map_err(|error| SegmentError::from(error).in_run(entry))?;
+                .map_err(|error| SegmentError::from(error).in_stretch(entry))?;
             let header = batch.header();
             let base_offset = header.base_offset;
             if base_offset < next_offset || batches.is_empty() && base_offset != next_offset {
                 let why = format!("a batch has offset {base_offset}, {next_offset} is the next");
-                return Err(SegmentError::damaged(why).in_run(entry));
+                return Err(SegmentError::damaged(why).in_stretch(entry));
             }
             next_offset = header.next_offset();
             records += u64::from(header.records);
             max_timestamp = header.max_timestamp.max(max_timestamp);
             batches.push(batch);
         }
-        let end = self.end_offset(run);
-        let last = run + 1 == self.entries().len();
+        let end = self.end_offset(stretch);
+        let last = stretch + 1 == self.entries().len();
         let fits = next_offset == end || next_offset < end && !last;
         if !fits || records != u64::from(entry.records) || max_timestamp != entry.max_timestamp {
             let why = format!(
@@ -63,7 +63,7 @@ impl BatchIndex {
                  says {} below {end} up to {}",
                 entry.records, entry.max_timestamp
             );
-            return Err(SegmentError::damaged(why).in_run(entry));
+            return Err(SegmentError::damaged(why).in_stretch(entry));
         }
         Ok(batches)
     }
@@ -77,7 +77,7 @@ pub struct SegmentReader {
 }
 
 impl SegmentReader {
-    /// Reads head, footer and index. The runs are verified when they are read.
+    /// Reads head, footer and index. The stretches are verified when they are read.
     ///
     /// # Errors
     /// What [`read_tail`] says, and [`SegmentError::Damaged`] if the head is damaged or is that of another object.
@@ -127,16 +127,16 @@ impl SegmentReader {
             return Err(error.in_object(id));
         };
         let mut records = Vec::new();
-        let runs = section
+        let stretches = section
             .index
             .find(offset)
             .unwrap_or(section.index.entries().len());
-        for run in runs..section.index.entries().len() {
+        for stretch in stretches..section.index.entries().len() {
             // What is not wanted any more is not looked at: it may be damaged.
             if records.len() >= max_records {
                 break;
             }
-            for batch in self.split(section, run)? {
+            for batch in self.split(section, stretch)? {
                 let wanted = max_records.saturating_sub(records.len());
                 if wanted == 0 {
                     break;
@@ -156,8 +156,8 @@ impl SegmentReader {
         Ok(records)
     }
 
-    /// The batches of section number `section`, in their order; each run is verified when its first batch is asked for.
-    /// A run that cannot be read gives one error, and then the next run follows.
+    /// The batches of section number `section`, in their order; each stretch is verified when its first batch is asked
+    /// for. A stretch that cannot be read gives one error, and then the next stretch follows.
     ///
     /// # Errors
     /// [`SegmentError::Refused`] if there are fewer sections. For the items see [`BatchIndex::split`].
@@ -172,20 +172,24 @@ impl SegmentReader {
             );
             return Err(SegmentError::refused(why).in_object(self.contents.id));
         };
-        let runs = 0..section.index.entries().len();
-        Ok(runs.flat_map(move |run| match self.split(section, run) {
-            Ok(batches) => batches.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error)],
-        }))
+        let stretches = 0..section.index.entries().len();
+        Ok(
+            stretches.flat_map(move |stretch| match self.split(section, stretch) {
+                Ok(batches) => batches.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            }),
+        )
     }
 
-    fn split(&self, section: &Section, run: usize) -> Result<Vec<Batch>, SegmentError> {
+    fn split(&self, section: &Section, stretch: usize) -> Result<Vec<Batch>, SegmentError> {
         let place = |error: SegmentError| error.in_object(self.contents.id).in_section(&section.at);
-        let Some(range) = section.range_of(run) else {
-            return Err(place(SegmentError::refused(format!("there is no run {run}"))));
+        let Some(range) = section.range_of(stretch) else {
+            return Err(place(SegmentError::refused(format!(
+                "there is no stretch {stretch}"
+            ))));
         };
         // It lies before the index: read_tail saw to that.
         let bytes = self.object.slice(range.start() as usize..range.end() as usize);
-        section.index.split(run, bytes).map_err(place)
+        section.index.split(stretch, bytes).map_err(place)
     }
 }

@@ -14,7 +14,7 @@ use crate::topic::{TopicName, TopicPartition};
 /// Bytes of a section in the index block, without the topic's name and the batch index.
 pub(super) const SECTION_FRONT: usize = 1 + 4 + 7 * 8;
 
-/// The least that a section can take there: a name of one letter, one run.
+/// The least that a section can take there: a name of one letter, one stretch.
 const SECTION_LEAST: usize = SECTION_FRONT + 1 + encoded_len(1);
 
 /// Reads what an object of `object_size` bytes says at its end; `tail` is any number of its last bytes, best
@@ -156,12 +156,15 @@ fn read_section(index: &mut &[u8], number: u32) -> Result<Section, SegmentError>
         .ok_or_else(short)?;
     let batches = BatchIndex::decode(batches, base_offset, next_offset, length)
         .map_err(|error| error.in_section(&at))?;
-    let (sum, max) = batches.entries().iter().fold((0, i64::MIN), |(sum, max), run| {
-        (sum + u64::from(run.records), run.max_timestamp.max(max))
-    });
+    let (sum, max) = batches
+        .entries()
+        .iter()
+        .fold((0, i64::MIN), |(sum, max), stretch| {
+            (sum + u64::from(stretch.records), stretch.max_timestamp.max(max))
+        });
     if (sum, max) != (records, max_timestamp) {
         let why = format!(
-            "it has {records} records up to time {max_timestamp}, its runs have {sum} up to time {max}"
+            "it has {records} records up to time {max_timestamp}, its stretches have {sum} up to time {max}"
         );
         return Err(SegmentError::damaged(why).in_section(&at));
     }

@@ -10,10 +10,11 @@ use forebay_log::{
 use forebay_testkit::{FaultKind, Rule};
 use forebay_types::ErrorKind;
 
-use crate::spy::Spy;
-use crate::world::{
-    World, assert_records, create, first, fixture, quick, segments, send_batches, topic, value, within, write,
+use crate::records::{
+    assert_records, create, first, fixture, quick, segments, send_batches, topic, value, write,
 };
+use crate::spy::Spy;
+use crate::world::{World, within};
 
 fn group(name: &str) -> ConsumerOptions {
     ConsumerOptions {
@@ -114,9 +115,9 @@ async fn a_group_goes_on_where_it_committed() {
     assert_eq!(spy.calls(), before);
     // A commit that failed is made good by the next.
     within(consumer.poll(10)).await.unwrap();
-    spy.fail(true);
+    spy.fail();
     within(consumer.commit()).await.unwrap_err();
-    spy.fail(false);
+    spy.clear();
     within(consumer.commit()).await.unwrap();
     let committed = within(log.metadata().committed_offsets("g", &at)).await.unwrap();
     assert_eq!(committed[0].as_ref().unwrap().offset, 50);

@@ -11,8 +11,9 @@ use forebay_log::{LogOptions, MaintainOptions, NewRecord, Producer};
 use forebay_testkit::{FaultKind, Op, Point, Rule};
 use forebay_types::SystemClock;
 
-use crate::world::{World, create, topic, value, within, write};
-use crate::wrapped::{Act, Wrapped, anew, assert_values, log_over, read_all, send, short, source_at, values};
+use crate::records::{assert_values, create, read_all, send, short, topic, value, values, write};
+use crate::spy::{Act, Spy};
+use crate::world::{World, anew, log_over, source_at, within};
 
 /// Where a process stops for ever.
 enum Stop {
@@ -29,7 +30,7 @@ fn crash_at(stop: Stop, is_written: bool) {
         .unwrap();
     let (world, metadata) = tests.block_on(async {
         let world = World::new();
-        let metadata = Wrapped::new(world.metadata().await);
+        let metadata = Spy::on(world.metadata().await);
         (world, metadata)
     });
     let process = tokio::runtime::Builder::new_multi_thread()
@@ -217,7 +218,13 @@ async fn produce_until_killed() {
     );
     let source = source_at(endpoint, Duration::from_secs(5));
     let cache = dir.join("cache").join(round);
-    let log = log_over(&cache, source, metadata, Arc::new(SystemClock::new()));
+    let log = log_over(
+        &cache,
+        source,
+        metadata,
+        Arc::new(SystemClock::new()),
+        LogOptions::default(),
+    );
     let producer = Producer::new(&log, short());
     let topic = topic("t");
     for n in 0_u64.. {

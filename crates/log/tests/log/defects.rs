@@ -8,13 +8,11 @@ use forebay_log::batch::Codec;
 use forebay_log::{Log, LogError, LogOptions, ReadLimit};
 use forebay_range::{RangeEngine, RangeEngineConfig};
 use forebay_reader::{Freshness, Reader, ReaderOptions};
-use forebay_testkit::Attributes;
-use forebay_types::{ByteRange, ErrorKind, SystemClock};
+use forebay_types::{ErrorKind, SystemClock};
 
+use crate::records::{assert_dense, create, dense, fill, first, fixture, holed, segments, send_batches};
 use crate::spy::Spy;
-use crate::world::{
-    BUCKET, World, assert_dense, create, dense, fill, first, fixture, holed, segments, send_batches, within,
-};
+use crate::world::{World, within};
 
 /// What was fetched ahead is what the next read uses, in the next segments too.
 #[tokio::test(flavor = "multi_thread")]
@@ -218,14 +216,14 @@ async fn errors_are_not_empty_results() {
     let spy = Spy::on(world.metadata().await);
     let log = world.log_with("reader", spy.clone(), LogOptions::default());
     let reader = log.partition(topic.clone(), 0);
-    spy.fail(true);
+    spy.fail();
     for offset in [0, 299, 300] {
         let error = within(reader.read(offset, 10)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     }
     within(reader.read_batches(0, 10)).await.unwrap_err();
     within(reader.offset_for_timestamp(0)).await.unwrap_err();
-    spy.fail(false);
+    spy.clear();
     assert_dense(&within(reader.read(0, 10)).await.unwrap().records, 0, 10);
 
     // The log start is what it is.
@@ -352,101 +350,4 @@ fn stored_batches(mut bytes: &[u8]) -> Vec<&[u8]> {
         bytes = rest;
     }
     batches
-}
-
-/// A byte that is not as written is an error, wherever it came to be so, and is forgotten when it is right again.
-#[tokio::test(flavor = "multi_thread")]
-async fn checksums_are_checked_and_damage_does_not_stay() {
-    let world = World::new();
-    let log = world.log("writer").await;
-    let topic = create(&log, "orders", 1).await;
-    fill(&log, &topic, Codec::None, 2, 2000, 100).await;
-    let stored = segments(&log, &first(&topic)).await;
-    let (key, place) = (&*stored[0].key, stored[0].position as usize + 150_000);
-    let object = world.lab.objects().get(BUCKET, key).unwrap();
-    let good = object.content.read(ByteRange::at(0, object.size()));
-    let put = |bytes: Bytes| {
-        // In the same version, as a disk of the store would do it.
-        let attributes = Attributes {
-            etag: Some(object.etag.clone()),
-            ..Attributes::default()
-        };
-        world
-            .lab
-            .objects()
-            .put_with(BUCKET, key, bytes.into(), attributes);
-    };
-    let mut bad = good.to_vec();
-    bad[place] ^= 0x10;
-    put(bad.into());
-
-    let log = world.log("reader").await;
-    let reader = log.partition(topic.clone(), 0);
-    // What lies before it is given, and then the error, again and again, and never a record.
-    let before = within(reader.read(0, 4000)).await.unwrap();
-    let given = before.records.len();
-    assert!((500..1500).contains(&given), "{given}");
-    assert_dense(&before.records, 0, before.next_offset);
-    for _ in 0..2 {
-        let error = within(reader.read(before.next_offset, 4000)).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-        assert!(error.to_string().contains(key), "{error}");
-        let error = within(reader.read_batches(before.next_offset, 1 << 20))
-            .await
-            .unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-    }
-    // Behind it all is well.
-    assert_dense(&within(reader.read(2000, 100)).await.unwrap().records, 2000, 2100);
-
-    // Repaired in place: right at once, and nothing wrong stays in the cache.
-    put(good);
-    let after = within(reader.read(before.next_offset, 100)).await.unwrap();
-    assert_dense(&after.records, before.next_offset, before.next_offset + 100);
-    assert_dense(&read_all(&log.partition(topic, 0)).await, 0, 4000);
-}
-
-async fn read_all(reader: &forebay_log::PartitionReader) -> Vec<forebay_log::Record> {
-    let (mut next, mut records) = (0, Vec::new());
-    loop {
-        let read = within(reader.read(next, 777)).await.unwrap();
-        if read.next_offset == read.high_watermark && read.records.is_empty() {
-            return records;
-        }
-        next = read.next_offset;
-        records.extend(read.records);
-    }
-}
-
-/// What went wrong on the way, and into the cache, is read again from the bucket.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_copy_is_read_again() {
-    use forebay_testkit::{FaultKind, Rule};
-    let world = World::new();
-    let log = world.log("writer").await;
-    let topic = create(&log, "orders", 1).await;
-    fill(&log, &topic, Codec::None, 2, 2000, 100).await;
-    let log = world.log("reader").await;
-    // One byte of the first answer of each object.
-    for segment in segments(&log, &first(&topic)).await {
-        let rule = Rule::new(FaultKind::Corrupt { at: 300 });
-        world.lab.faults().add(rule.key_prefix(&*segment.key).times(1));
-    }
-    assert_dense(&read_all(&log.partition(topic.clone(), 0)).await, 0, 4000);
-    // What was wrong and on its way to the disk then is found out by a later reader; after that everything is here, and a
-    // process that comes later finds it, too.
-    let mut gets = u64::MAX;
-    for _ in 0..5 {
-        world.rest().await;
-        let cache = log.reader().cache().unwrap().clone();
-        tokio::task::spawn_blocking(move || cache.flush()).await.unwrap();
-        world.lab.reset_counts();
-        let later = world.log("reader").await;
-        assert_dense(&read_all(&later.partition(topic.clone(), 0)).await, 0, 4000);
-        gets = world.lab.counts().gets;
-        if gets == 0 {
-            break;
-        }
-    }
-    assert_eq!(gets, 0);
 }

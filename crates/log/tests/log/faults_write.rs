@@ -11,10 +11,9 @@ use forebay_testkit::{FaultKind, Op, Point, Rule};
 use forebay_types::{Clock, ErrorKind, SystemClock};
 use tempfile::TempDir;
 
-use crate::world::{BUCKET, PREFIX, World, create, quick, value, within};
-use crate::wrapped::{
-    Act, Wrapped, assert_values, fresh_metadata, impatient, log_of, read_all, send, values,
-};
+use crate::records::{assert_values, create, quick, read_all, send, value, values};
+use crate::spy::{Act, Spy};
+use crate::world::{BUCKET, PREFIX, World, fresh_metadata, impatient, log_of, within};
 
 /// Cut by flush alone; uploads are tried again for a moment.
 fn by_hand(deliver: Duration) -> ProducerOptions {
@@ -142,7 +141,7 @@ async fn an_upload_whose_answer_is_lost_is_found_and_not_written_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_counts_once() {
     let world = World::new();
-    let metadata = Wrapped::new(world.metadata().await);
+    let metadata = Spy::on(world.metadata().await);
     let log = world.log_with("writer", metadata.clone(), LogOptions::default());
     let topic = create(&log, "t", 1).await;
     let producer = Producer::new(&log, quick());
@@ -158,7 +157,7 @@ async fn a_commit_whose_answer_is_lost_counts_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_that_is_away_for_a_while_is_waited_for() {
     let world = World::new();
-    let metadata = Wrapped::new(world.metadata().await);
+    let metadata = Spy::on(world.metadata().await);
     let log = world.log_with("writer", metadata.clone(), LogOptions::default());
     let topic = create(&log, "t", 2).await;
     let producer = Producer::new(&log, quick());
@@ -185,7 +184,7 @@ async fn metadata_that_is_away_for_a_while_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_that_stays_away_is_an_error_and_not_the_end() {
     let world = World::new();
-    let metadata = Wrapped::new(world.metadata().await);
+    let metadata = Spy::on(world.metadata().await);
     let log = world.log_with("writer", metadata.clone(), LogOptions::default());
     let topic = create(&log, "t", 1).await;
     let producer = Producer::new(

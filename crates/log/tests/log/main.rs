@@ -4,6 +4,7 @@
 
 mod consumer;
 mod crash;
+mod damage;
 mod defects;
 mod faults_read;
 mod faults_write;
@@ -13,10 +14,13 @@ mod model_write;
 mod order;
 mod producing;
 mod reading;
+mod records;
 mod recover;
+mod recover_writers;
+mod resolving;
+mod retain;
 mod seed;
 mod sharing;
 mod spy;
 mod two_writers;
 mod world;
-mod wrapped;

@@ -7,7 +7,8 @@ use forebay_log::batch::{Batch, Caps, Codec};
 use forebay_log::{Consumer, ConsumerOptions, LogOptions, Producer, ReadLimit, Record, Start};
 use proptest::prelude::*;
 
-use crate::world::{World, create, dense, first, holed, quick, within};
+use crate::records::{create, dense, first, holed, quick};
+use crate::world::{World, within};
 
 /// A batch: its codec, for each record the hole before it, its time and the length of its value; and the hole at the end.
 #[derive(Clone, Debug)]

@@ -7,8 +7,9 @@ use forebay_log::{Log, LogOptions, MaintainOptions, Producer, ProducerOptions, T
 use forebay_testkit::{FaultKind, Op, Rule};
 use proptest::prelude::*;
 
-use crate::world::{World, create, within};
-use crate::wrapped::{Act, Wrapped, fresh_metadata, read_all, send, short};
+use crate::records::{create, read_all, send, short};
+use crate::spy::{Act, Spy};
+use crate::world::{World, fresh_metadata, within};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -69,7 +70,7 @@ const PARTITIONS: u32 = 2;
 
 struct Model {
     world: World,
-    metadata: std::sync::Arc<Wrapped>,
+    metadata: std::sync::Arc<Spy>,
     log: Log,
     topic: TopicName,
     producer: Producer,
@@ -91,7 +92,7 @@ fn options() -> ProducerOptions {
 impl Model {
     async fn new() -> Self {
         let world = World::new();
-        let metadata = Wrapped::new(world.metadata().await);
+        let metadata = Spy::on(world.metadata().await);
         let log = world.log_with("0", metadata.clone(), LogOptions::default());
         let topic = create(&log, "t", PARTITIONS).await;
         let producer = Producer::new(&log, options());
@@ -206,7 +207,7 @@ impl Model {
             Step::Recover => {
                 let _ = within(self.producer.close()).await;
                 self.check().await;
-                self.metadata = Wrapped::new(fresh_metadata(&self.world, &format!("metadata {n}")).await);
+                self.metadata = Spy::on(fresh_metadata(&self.world, &format!("metadata {n}")).await);
                 self.log = self
                     .world
                     .log_with(&n.to_string(), self.metadata.clone(), LogOptions::default());

@@ -5,8 +5,9 @@ use std::time::Duration;
 use forebay_log::{LogOptions, NewRecord, Producer, ProducerOptions};
 use forebay_testkit::{FaultKind, Op, RetryAfter, Rule};
 
-use crate::world::{World, create, value, within};
-use crate::wrapped::{Act, Wrapped, assert_values, read_all, values};
+use crate::records::{assert_values, create, read_all, value, values};
+use crate::spy::{Act, Spy};
+use crate::world::{World, within};
 
 /// Small objects, one after the other.
 fn many_objects() -> ProducerOptions {
@@ -95,7 +96,7 @@ async fn a_storm_of_refusals_costs_time_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_of_metadata_that_forgets_to_answer_is_asked_again() {
     let world = World::new();
-    let metadata = Wrapped::new(world.metadata().await);
+    let metadata = Spy::on(world.metadata().await);
     let log = world.log_with("writer", metadata.clone(), LogOptions::default());
     let topic = create(&log, "t", 4).await;
     for call in ["register_upload", "commit_upload", "acquire"] {
@@ -104,6 +105,6 @@ async fn a_store_of_metadata_that_forgets_to_answer_is_asked_again() {
     }
     let producer = Producer::new(&log, many_objects());
     produce(&producer, &topic).await;
-    assert!(metadata.trapped.load(std::sync::atomic::Ordering::SeqCst) >= 13);
+    assert!(metadata.trapped() >= 13);
     check(&world, &topic).await;
 }

@@ -3,10 +3,11 @@
 use forebay_log::batch::{Batch, Codec};
 use forebay_log::{LogError, NewRecord, PartitionReader, Producer, ReadLimit, Record, TopicName};
 
-use crate::world::{
-    World, assert_dense, assert_records, create, dense, fill, first, fixture, holed, quick, send_batches,
-    value, within, write,
+use crate::records::{
+    assert_dense, assert_records, create, dense, fill, first, fixture, holed, quick, send_batches, value,
+    write,
 };
+use crate::world::{World, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_is_read_by_another_process() {

@@ -11,7 +11,8 @@ use forebay_testkit::s3_settings;
 use object_store::aws::AmazonS3Builder;
 use tempfile::tempdir;
 
-use crate::world::{BUCKET, World, assert_records, create, first, quick, within, write};
+use crate::records::{assert_records, create, first, quick, write};
+use crate::world::{BUCKET, World, within};
 
 #[tokio::test]
 async fn test_read_from_cache() {

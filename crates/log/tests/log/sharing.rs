@@ -8,13 +8,13 @@ use forebay_testkit::Profile;
 use forebay_types::BLOCK;
 use futures::future::join_all;
 
-use crate::spy::Spy;
-use crate::world::{
-    World, assert_dense, assert_records, create, dense, fill, first, quick, segments, topic as topic_name,
-    within, write,
+use crate::records::{
+    assert_dense, assert_records, create, dense, fill, first, quick, segments, topic as topic_name, write,
 };
+use crate::spy::Spy;
+use crate::world::{World, within};
 
-/// A cold read in the middle is one GET of just the runs it needs, and two questions to the metadata.
+/// A cold read in the middle is one GET of just the stretches it needs, and two questions to the metadata.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cold_read_is_one_get_of_what_it_needs() {
     let world = World::new();
@@ -37,7 +37,7 @@ async fn a_cold_read_is_one_get_of_what_it_needs() {
         world.rest().await;
         assert_eq!(world.only_gets(), 1, "at {offset}");
         let sent = world.lab.counts().bytes_sent;
-        // Two runs of 64 KiB and a batch of 256 KiB at most each, and a block at each end.
+        // Two stretches of 64 KiB and a batch of 256 KiB at most each, and a block at each end.
         assert!(
             sent <= 2 * (BLOCK + (256 << 10)) + 2 * BLOCK,
             "{sent} bytes at {offset}"

@@ -1,7 +1,7 @@
-//! Metadata that counts what is asked of it, and fails for as long as it is told to.
+//! Metadata that counts what is asked of it, and goes wrong where a test wants it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,13 +15,40 @@ use forebay_types::ErrorKind;
 use tokio::sync::watch;
 use ulid::Ulid;
 
+use crate::world::within;
+
 type Result<T> = std::result::Result<T, MetadataError>;
 
+/// What happens to a call.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    /// It is not carried out, and fails.
+    Fail,
+    /// It is carried out, and its answer is lost.
+    LoseAnswer,
+    /// It never returns, and is not carried out.
+    Hang,
+    /// It is carried out, and never returns.
+    HangAfter,
+    /// It waits until the test says so.
+    Wait(watch::Receiver<bool>),
+}
+
+#[derive(Debug)]
+struct Trap {
+    call: &'static str,
+    act: Act,
+    times: u64,
+}
+
+/// Hands everything on, but for what is trapped.
 #[derive(Debug)]
 pub(crate) struct Spy {
     inner: Arc<dyn MetadataStore>,
     calls: Mutex<BTreeMap<&'static str, u64>>,
-    failing: AtomicBool,
+    traps: Mutex<Vec<Trap>>,
+    /// Calls that fell into a trap.
+    trapped: AtomicU64,
 }
 
 impl Spy {
@@ -29,12 +56,9 @@ impl Spy {
         Arc::new(Self {
             inner,
             calls: Mutex::default(),
-            failing: AtomicBool::new(false),
+            traps: Mutex::default(),
+            trapped: AtomicU64::new(0),
         })
-    }
-
-    pub(crate) fn fail(&self, failing: bool) {
-        self.failing.store(failing, Ordering::SeqCst);
     }
 
     /// Calls so far, of all kinds.
@@ -46,24 +70,75 @@ impl Spy {
         self.calls.lock().unwrap().get(name).copied().unwrap_or_default()
     }
 
-    fn note(&self, name: &'static str) -> Result<()> {
-        *self.calls.lock().unwrap().entry(name).or_default() += 1;
-        if self.failing.load(Ordering::SeqCst) {
-            return Err(MetadataError::Store {
-                store: "spy".to_owned(),
-                what: format!("{name} fails as it was told"),
-                kind: ErrorKind::Unavailable,
-            });
+    /// The next so many calls of that name; of any, if it is empty.
+    pub(crate) fn trap(&self, call: &'static str, act: Act, times: u64) {
+        self.traps.lock().unwrap().push(Trap { call, act, times });
+    }
+
+    /// All calls fail until [`Self::clear`].
+    pub(crate) fn fail(&self) {
+        self.trap("", Act::Fail, u64::MAX);
+    }
+
+    /// There are no traps any more.
+    pub(crate) fn clear(&self) {
+        self.traps.lock().unwrap().clear();
+    }
+
+    pub(crate) fn trapped(&self) -> u64 {
+        self.trapped.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn until_trapped(&self, times: u64) {
+        let all = async {
+            while self.trapped() < times {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        within(all).await;
+    }
+
+    fn act(&self, call: &str) -> Option<Act> {
+        let mut traps = self.traps.lock().unwrap();
+        let trap = traps
+            .iter_mut()
+            .find(|trap| trap.times > 0 && (trap.call == call || trap.call.is_empty()))?;
+        trap.times -= 1;
+        self.trapped.fetch_add(1, Ordering::SeqCst);
+        Some(trap.act.clone())
+    }
+
+    async fn hand_on<T>(&self, call: &'static str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        *self.calls.lock().unwrap().entry(call).or_default() += 1;
+        let lost = || MetadataError::Store {
+            store: "spy".to_owned(),
+            what: format!("{call} is trapped"),
+            kind: ErrorKind::Unavailable,
+        };
+        match self.act(call) {
+            None => work.await,
+            Some(Act::Fail) => Err(lost()),
+            Some(Act::LoseAnswer) => {
+                work.await?;
+                Err(lost())
+            }
+            Some(Act::Hang) => std::future::pending().await,
+            Some(Act::HangAfter) => {
+                let _done = work.await;
+                std::future::pending().await
+            }
+            Some(Act::Wait(mut go)) => {
+                go.wait_for(|go| *go).await.unwrap();
+                work.await
+            }
         }
-        Ok(())
     }
 }
 
 macro_rules! ask {
-    ($me:ident.$call:ident($($arg:expr),*)) => {{
-        $me.note(stringify!($call))?;
-        $me.inner.$call($($arg),*).await
-    }};
+    ($me:ident.$call:ident($($arg:expr),*)) => {
+        $me.hand_on(stringify!($call), $me.inner.$call($($arg),*)).await
+    };
 }
 
 #[async_trait]

@@ -7,8 +7,9 @@ use forebay_log::{LogError, LogOptions, NewRecord, Producer, ProducerOptions, To
 use forebay_testkit::{FaultKind, Op, Rule};
 use forebay_types::{Clock, SystemClock};
 
-use crate::world::{World, create, quick, value, within};
-use crate::wrapped::{Act, Wrapped, assert_values, read_all, send, values};
+use crate::records::{assert_values, create, quick, read_all, send, value, values};
+use crate::spy::{Act, Spy};
+use crate::world::{World, within};
 
 fn short(lease: Duration) -> ProducerOptions {
     ProducerOptions { lease, ..quick() }
@@ -76,7 +77,7 @@ async fn two_take_turns_and_nothing_is_lost() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_lost_the_lease_writes_nothing() {
     let world = World::new();
-    let metadata = Wrapped::new(world.metadata().await);
+    let metadata = Spy::on(world.metadata().await);
     let loser = world.log_with("loser", metadata.clone(), LogOptions::default());
     let topic = create(&loser, "t", 1).await;
     let slow = Producer::new(&loser, short(Duration::from_millis(300)));

@@ -20,7 +20,7 @@ fn what_is_worth_being_rewritten() {
     assert_eq!(with(32, 31), []);
     assert_eq!(with(32, 32), [1..33]);
     assert_eq!(with(4, 40), [0..41]);
-    // In the middle it parts two runs.
+    // In the middle it parts those on its two sides.
     let mut lengths = vec![1; 32];
     lengths.push(1000);
     lengths.extend([1; 33]);

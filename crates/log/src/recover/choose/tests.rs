@@ -231,7 +231,7 @@ proptest! {
             }
         }
         let snapshot = snapshot.index(committed.len() + 1).checked_sub(1).map(|n| committed[n]);
-        // Some runs of committed flushes are compacted, and their flushes swept.
+        // Some committed flushes that follow each other are compacted, and swept then.
         let mut expected: Vec<(u64, u64, u64)> = Vec::new();
         for (n, section) in committed.iter().enumerate() {
             match expected.last_mut() {

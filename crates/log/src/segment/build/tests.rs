@@ -29,25 +29,25 @@ fn refused(builder: &mut SegmentBuilder, batch: Bytes, why: &str) {
 }
 
 #[test]
-fn a_section_has_no_more_runs_than_can_be_read() {
+fn a_section_has_no_more_stretches_than_can_be_read() {
     let mut builder = builder();
     builder.push_batch(batch(0)).unwrap();
     let open = builder.open.as_mut().unwrap();
-    open.end_run();
-    let run = open.runs[0];
-    open.runs.resize(MAX_SEGMENT_RUNS - 1, run);
+    open.end_stretch();
+    let stretch = open.stretches[0];
+    open.stretches.resize(MAX_SEGMENT_STRETCHES - 1, stretch);
     builder.push_batch(batch(1)).unwrap();
-    // To the run that is there.
+    // To the stretch that is there.
     builder.push_batch(batch(2)).unwrap();
-    builder.open.as_mut().unwrap().end_run();
-    refused(&mut builder, batch(3), "as many runs as it may have");
+    builder.open.as_mut().unwrap().end_stretch();
+    refused(&mut builder, batch(3), "as many stretches as it may have");
 }
 
 #[test]
 fn an_index_is_no_longer_than_can_be_read() {
     let mut builder = builder();
     builder.push_batch(batch(0)).unwrap();
-    builder.open.as_mut().unwrap().end_run();
+    builder.open.as_mut().unwrap().end_stretch();
     builder.index = MAX_SEGMENT_INDEX_BYTES - ENTRY as u64 + 1;
     refused(&mut builder, batch(1), "as large as it may be");
     builder.index -= 1;
@@ -63,7 +63,7 @@ fn an_index_is_no_longer_than_can_be_read() {
 
 /// Batches of 62 bytes that say that they have four million records each, compressed to one byte.
 #[test]
-fn the_records_of_a_run_are_counted_in_32_bits() {
+fn the_records_of_a_stretch_are_counted_in_32_bits() {
     let mut builder = builder();
     let records = forebay_types::limits::MAX_BATCH_RECORDS;
     let lie = |number: u64| {

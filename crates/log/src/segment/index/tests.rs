@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::layout::put_crc;
 use super::*;
 
-const RUN: u32 = super::RUN as u32;
+const STRETCH: u32 = super::STRETCH as u32;
 
 fn entry(base_offset: u64, position: u64, length: u32, records: u32) -> IndexEntry {
     IndexEntry {
@@ -18,16 +18,16 @@ fn entry(base_offset: u64, position: u64, length: u32, records: u32) -> IndexEnt
     }
 }
 
-/// Offsets 100..130 in three runs, with a hole from 115 to 119.
+/// Offsets 100..130 in three stretches, with a hole from 115 to 119.
 fn good() -> [IndexEntry; 3] {
     [
-        entry(100, 0, RUN, 10),
-        entry(110, RUN.into(), RUN + 5, 5),
-        entry(120, u64::from(2 * RUN + 5), 9, 10),
+        entry(100, 0, STRETCH, 10),
+        entry(110, STRETCH.into(), STRETCH + 5, 5),
+        entry(120, u64::from(2 * STRETCH + 5), 9, 10),
     ]
 }
 
-const LENGTH: u64 = (2 * RUN + 5 + 9) as u64;
+const LENGTH: u64 = (2 * STRETCH + 5 + 9) as u64;
 
 fn encode(entries: &[IndexEntry]) -> Bytes {
     BatchIndex::new(entries, 130).encode()
@@ -38,10 +38,10 @@ fn decode(bytes: &[u8]) -> Result<BatchIndex, SegmentError> {
 }
 
 #[test]
-fn runs_are_found_by_offset_and_by_time() {
+fn stretches_are_found_by_offset_and_by_time() {
     let index = decode(&encode(&good())).unwrap();
     assert_eq!(index.entries(), good());
-    for (offset, run) in [
+    for (offset, stretch) in [
         (0, Some(0)),
         (100, Some(0)),
         (109, Some(0)),
@@ -52,16 +52,16 @@ fn runs_are_found_by_offset_and_by_time() {
         (130, None),
         (u64::MAX, None),
     ] {
-        assert_eq!(index.find(offset), run, "{offset}");
+        assert_eq!(index.find(offset), stretch, "{offset}");
     }
-    for (ts, run) in [
+    for (ts, stretch) in [
         (i64::MIN, Some(0)),
         (1000, Some(0)),
         (1001, Some(1)),
         (1200, Some(2)),
         (1201, None),
     ] {
-        assert_eq!(index.find_timestamp(ts), run, "{ts}");
+        assert_eq!(index.find_timestamp(ts), stretch, "{ts}");
     }
     let mut entries = good();
     entries[0].max_timestamp = 5000;
@@ -69,7 +69,7 @@ fn runs_are_found_by_offset_and_by_time() {
 }
 
 #[test]
-fn runs_fit_each_other_and_their_section() {
+fn stretches_fit_each_other_and_their_section() {
     type Lie = fn(&mut [IndexEntry; 3]);
     let lies: [(&str, Lie); 13] = [
         ("overlap", |all| all[1].position -= 1),
@@ -138,12 +138,15 @@ fn counts_are_held_against_the_bytes_and_the_limit() {
         (u32::MAX, entries),
         (3, &entries[1..]),
         (
-            MAX_SEGMENT_RUNS as u32 + 1,
-            &vec![0; (MAX_SEGMENT_RUNS + 1) * ENTRY],
+            MAX_SEGMENT_STRETCHES as u32 + 1,
+            &vec![0; (MAX_SEGMENT_STRETCHES + 1) * ENTRY],
         ),
     ] {
         let error = decode(&raw(1, 0, count, entries)).unwrap_err();
-        assert!(error.to_string().contains(&format!("{count} runs")), "{error}");
+        assert!(
+            error.to_string().contains(&format!("{count} stretches")),
+            "{error}"
+        );
     }
     assert_eq!(
         decode(&raw(1, 1, 3, entries)).unwrap_err().kind(),
@@ -175,15 +178,15 @@ fn every_cut_and_every_flipped_bit_is_found() {
 }
 
 #[test]
-fn as_many_runs_as_there_may_be_are_read() {
-    let entries: Vec<_> = (0..MAX_SEGMENT_RUNS as u64)
-        .map(|run| entry(run, run * u64::from(RUN), RUN, 1))
+fn as_many_stretches_as_there_may_be_are_read() {
+    let entries: Vec<_> = (0..MAX_SEGMENT_STRETCHES as u64)
+        .map(|stretch| entry(stretch, stretch * u64::from(STRETCH), STRETCH, 1))
         .collect();
-    let next = MAX_SEGMENT_RUNS as u64;
+    let next = MAX_SEGMENT_STRETCHES as u64;
     let index = BatchIndex::new(&entries, next);
-    let again = BatchIndex::decode(&index.encode(), 0, next, next * u64::from(RUN)).unwrap();
+    let again = BatchIndex::decode(&index.encode(), 0, next, next * u64::from(STRETCH)).unwrap();
     assert_eq!(again, index);
-    assert_eq!(again.find(next - 1), Some(MAX_SEGMENT_RUNS - 1));
+    assert_eq!(again.find(next - 1), Some(MAX_SEGMENT_STRETCHES - 1));
 }
 
 proptest! {

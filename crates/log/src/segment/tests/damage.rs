@@ -44,7 +44,7 @@ fn bytes_before_or_after_are_found() {
 }
 
 #[test]
-fn damage_in_a_run_says_where_and_spares_the_others() {
+fn damage_in_a_stretch_says_where_and_spares_the_others() {
     let [mut plan, _] = small_plans();
     plan.batches = (0..4).map(|i| (i, 1, 70_000)).collect();
     let built = build(SegmentKind::Flush, &[plan]);
@@ -56,11 +56,11 @@ fn damage_in_a_run_says_where_and_spares_the_others() {
     let place = error.place();
     assert_eq!(place.object, Some(ID));
     assert_eq!(place.section, Some(section.at.clone()));
-    assert_eq!(place.run, Some((2, section.index.entries()[2].position)));
+    assert_eq!(place.stretch, Some((2, section.index.entries()[2].position)));
     let text = error.to_string();
     assert!(
         text.starts_with(&format!(
-            "segment {ID}, section orders/0, run of offset 2 at byte 14"
+            "segment {ID}, section orders/0, stretch of offset 2 at byte 14"
         )),
         "{text}"
     );
@@ -72,15 +72,15 @@ fn damage_in_a_run_says_where_and_spares_the_others() {
 }
 
 #[test]
-fn a_run_has_its_length() {
+fn a_stretch_has_its_length() {
     let built = small();
     let object = object(&built);
     let range = built.sections[0].range_of(0).unwrap();
     let (start, end) = (range.start() as usize, range.end() as usize);
     let entry = &built.sections[0].index.entries()[0];
-    verify_run(entry, &object[start..end]).unwrap();
+    verify_stretch(entry, &object[start..end]).unwrap();
     for bytes in [start..end - 1, start..end + 1, start..start, start + 1..end + 1] {
-        let error = verify_run(entry, &object[bytes]).unwrap_err();
+        let error = verify_stretch(entry, &object[bytes]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
     }
     let error = built.sections[0].index.split(1, object).unwrap_err();
@@ -159,7 +159,7 @@ fn an_object_under_another_name_is_told() {
 }
 
 #[test]
-fn the_batches_of_a_run_are_what_its_entry_says() {
+fn the_batches_of_a_stretch_are_what_its_entry_says() {
     let first = batch(Codec::None, 10, 2, 5);
     let second = batch(Codec::None, 20, 3, 5);
     let both = Bytes::from([first.clone(), second.clone()].concat());
@@ -189,6 +189,6 @@ fn the_batches_of_a_run_are_what_its_entry_says() {
     ] {
         let error = split(bytes, entry(bytes, base, records, max_timestamp), next).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Corrupt);
-        assert_eq!(error.place().run, Some((base, 0)));
+        assert_eq!(error.place().stretch, Some((base, 0)));
     }
 }

@@ -80,8 +80,11 @@ fn sections_fit_each_other_and_the_object() {
     refused(with_sections(|all| all[0].length += 1), "batch index");
     refused(with_sections(|all| all[0].base_offset -= 1), "batch index");
     refused(with_sections(|all| all[0].next_offset = 9), "batch index");
-    refused(with_sections(|all| all[0].records += 1), "its runs have");
-    refused(with_sections(|all| all[0].max_timestamp += 1), "its runs have");
+    refused(with_sections(|all| all[0].records += 1), "its stretches have");
+    refused(
+        with_sections(|all| all[0].max_timestamp += 1),
+        "its stretches have",
+    );
 }
 
 #[test]

@@ -64,11 +64,11 @@ fn check(kind: SegmentKind, plans: &[Plan], from: u64) {
 }
 
 fn check_index(section: &Section, plan: &Plan, batches: &[Bytes]) {
-    let runs = section.index.entries();
+    let stretches = section.index.entries();
     let stored = section.index.encode();
     let again = BatchIndex::decode(&stored, section.base_offset, section.next_offset, section.length);
     assert_eq!(again.unwrap(), section.index);
-    // A run is the fewest batches that make 64 KiB.
+    // A stretch is the fewest batches that make 64 KiB.
     let mut expected = Vec::new();
     let mut length = 0;
     for (batch, (base, records, _)) in batches.iter().zip(&plan.batches) {
@@ -76,35 +76,45 @@ fn check_index(section: &Section, plan: &Plan, batches: &[Bytes]) {
             expected.push((*base, 0, 0, 0));
         }
         length += batch.len();
-        let run = expected.last_mut().unwrap();
-        *run = (
-            run.0,
+        let stretch = expected.last_mut().unwrap();
+        *stretch = (
+            stretch.0,
             length as u32,
-            run.2 + *records as u32,
+            stretch.2 + *records as u32,
             1000 + (base + records - 1) as i64,
         );
         if length >= 64 * 1024 {
             length = 0;
         }
     }
-    let found: Vec<_> = runs
+    let found: Vec<_> = stretches
         .iter()
-        .map(|run| (run.base_offset, run.length, run.records, run.max_timestamp))
+        .map(|stretch| {
+            (
+                stretch.base_offset,
+                stretch.length,
+                stretch.records,
+                stretch.max_timestamp,
+            )
+        })
         .collect();
     assert_eq!(found, expected);
     for offset in section.base_offset.saturating_sub(2)..section.next_offset + 2 {
-        let holds = |run: usize| runs[run].base_offset <= offset;
-        let expected = (0..runs.len()).rev().find(|run| holds(*run)).unwrap_or(0);
+        let holds = |stretch: usize| stretches[stretch].base_offset <= offset;
+        let expected = (0..stretches.len())
+            .rev()
+            .find(|stretch| holds(*stretch))
+            .unwrap_or(0);
         let expected = (offset < section.next_offset).then_some(expected);
         assert_eq!(section.index.find(offset), expected, "{offset}");
     }
-    for (number, run) in runs.iter().enumerate() {
-        let first = section.index.find_timestamp(run.max_timestamp).unwrap();
-        assert!(first <= number && runs[first].max_timestamp >= run.max_timestamp);
+    for (number, stretch) in stretches.iter().enumerate() {
+        let first = section.index.find_timestamp(stretch.max_timestamp).unwrap();
+        assert!(first <= number && stretches[first].max_timestamp >= stretch.max_timestamp);
     }
     assert_eq!(section.index.find_timestamp(i64::MIN), Some(0));
     assert_eq!(section.index.find_timestamp(section.max_timestamp + 1), None);
-    assert_eq!(section.range_of(runs.len()), None);
+    assert_eq!(section.range_of(stretches.len()), None);
 }
 
 proptest! {
@@ -136,7 +146,7 @@ fn one_batch_is_an_object() {
 }
 
 #[test]
-fn a_large_batch_is_a_run_of_its_own() {
+fn a_large_batch_is_a_stretch_of_its_own() {
     let [mut plan, _] = small_plans();
     plan.batches = vec![(0, 2, 100_000), (2, 1, 10), (5, 1, 70_000), (6, 1, 65_536)];
     check(SegmentKind::Flush, &[plan], 3);

@@ -53,7 +53,7 @@ async fn write(bench: &Bench<'_>, topic: &TopicName) -> Result<()> {
 /// A partition of many segments, known to the metadata alone.
 pub(super) async fn crowd(bench: &Bench<'_>) -> Result<Done> {
     let at = crowd_partition()?;
-    let index = one_run(&at).map_err(|e| failed(&e))?;
+    let index = real_index(&at).map_err(|e| failed(&e))?;
     let segments = (0..CROWD).map(|n| SegmentInfo {
         at: at.clone(),
         base_offset: n * CROWD_RECORDS,
@@ -94,7 +94,7 @@ pub(super) fn crowd_partition() -> Result<TopicPartition> {
 }
 
 /// An index as long as that of a MiB, by a real segment.
-fn one_run(at: &TopicPartition) -> std::result::Result<bytes::Bytes, forebay_log::segment::SegmentError> {
+fn real_index(at: &TopicPartition) -> std::result::Result<bytes::Bytes, forebay_log::segment::SegmentError> {
     use forebay_log::batch::{BatchBuilder, Codec};
     let mut builder =
         forebay_log::segment::SegmentBuilder::new(Ulid(0), forebay_log::segment::SegmentKind::Compacted);
