@@ -16,8 +16,8 @@ use crate::topic::TopicPartition;
 /// thousands of partitions does not hold much of each.
 const AT_ONCE: u64 = 1 << 20;
 
-/// Fetches in a row after which a reader is taken to read in order.
-const IN_ORDER: u32 = 2;
+/// Fetches in a row after which a reader is taken to read in order: who goes on where he was reads a log as logs are read.
+const IN_ORDER: u32 = 1;
 
 /// How often the metadata is asked again where a segment is, when its object is gone: it was compacted away under the
 /// reader. Twice in one read would be a marvel.

@@ -12,7 +12,7 @@ use forebay_source::{Opener, Source};
 use forebay_types::{ByteSize, SystemClock};
 use serde::{Deserialize, Serialize};
 
-use super::super::sample::{Done, Sample, Who};
+use super::super::sample::{Done, Sample, Stopwatch, Who};
 use super::super::server::BUCKET;
 use super::super::work::lab_options;
 use super::plan::{Job, Shape};
@@ -45,12 +45,12 @@ impl Spec {
     /// The topic of its records.
     pub(super) fn topic(&self) -> Result<TopicName> {
         let Shape { codec, value } = self.shape;
-        let spread = if self.job == Job::ConsumeSpread {
-            "spread-"
-        } else {
-            ""
+        let kind = match self.job {
+            Job::ConsumeSpread => "spread-",
+            Job::Consumers(_) => "part-",
+            _ => "",
         };
-        super::topic(&format!("{spread}{codec}-{value}"))
+        super::topic(&format!("{kind}{codec}-{value}"))
     }
 
     /// How many records make its size.
@@ -85,6 +85,11 @@ pub(crate) fn work(session: &Session, spec: &Spec) -> Result<Sample> {
             (Who::Ours, Job::Spread) => produce::spread(&bench).await?,
             (Who::Ours, Job::ConsumeSpread) => read::spread(&bench).await?,
         };
+        // What is still on its way to the disk is part of the work, but nobody waited for it.
+        let rest = Stopwatch::start(&bench.clock);
+        bench.log.reader().flush().await;
+        let mut done: Done = done;
+        done.took.cpu += rest.took().cpu;
         Ok(done)
     });
     // Promised for each core.
