@@ -149,11 +149,7 @@ fn sections(contents: &Contents, key: &Arc<str>, meta: &ObjectMeta) -> Vec<Found
             position: section.position,
             length: section.length,
             records: section.records,
-            max_timestamp: if section.max_timestamp < 0 {
-                written_ms
-            } else {
-                section.max_timestamp
-            },
+            max_timestamp: section.newest(written_ms),
             epoch: section.epoch,
             index: section.index.encode(),
         },
