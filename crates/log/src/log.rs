@@ -18,8 +18,7 @@ use crate::ends::Ends;
 use crate::error::{LogError, Result};
 use crate::metadata::{MetadataStore, SegmentInfo, TopicConfig, TopicInfo};
 use crate::options::LogOptions;
-use crate::partition::PartitionReader;
-use crate::topic::{TopicName, TopicPartition};
+use crate::topic::TopicName;
 
 /// A log, open. Cheap to clone; clones share everything, so one per process and log is right.
 #[derive(Clone, Debug)]
@@ -132,11 +131,6 @@ impl Log {
             .await?;
         self.write_snapshot().await?;
         Ok(topic)
-    }
-
-    /// A reader of one partition.
-    pub fn partition(&self, topic: TopicName, partition: u32) -> PartitionReader {
-        PartitionReader::of(self.clone(), TopicPartition::new(topic, partition))
     }
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {

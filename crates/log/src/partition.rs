@@ -94,6 +94,13 @@ pub struct PartitionReader {
     cursor: Mutex<Cursor>,
 }
 
+impl Log {
+    /// A reader of one partition.
+    pub fn partition(&self, topic: TopicName, partition: u32) -> PartitionReader {
+        PartitionReader::of(self.clone(), TopicPartition::new(topic, partition))
+    }
+}
+
 impl PartitionReader {
     /// A reader of a log at the root of `object_store`, as [`Log::adopt`] makes it. A program with more than one
     /// reader has them share with [`Log::partition`].
