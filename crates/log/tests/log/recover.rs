@@ -86,6 +86,15 @@ pub(crate) fn flushes(world: &World) -> Vec<String> {
         .collect()
 }
 
+/// The bucket does not give what begins so, below the log's prefix.
+fn refused(key: &str) -> Rule {
+    let away = FaultKind::Status {
+        code: 403,
+        retry_after: None,
+    };
+    Rule::new(away).op(Op::Get).key_prefix(format!("{PREFIX}/{key}"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bucket_tells_everything_again() {
     let world = World::new();
@@ -222,16 +231,7 @@ async fn damaged_and_foreign_objects_are_named_or_let_alone() {
     assert_records(&read_all(&third, &topic, 0).await, 0, 30);
     assert_eq!(check(&log).await.len(), 4);
     // A bucket that does not answer is no empty one.
-    let away = FaultKind::Status {
-        code: 403,
-        retry_after: None,
-    };
-    world.lab.faults().add(
-        Rule::new(away)
-            .op(Op::Get)
-            .key_prefix(format!("{PREFIX}/flush/"))
-            .skip_first(2),
-    );
+    world.lab.faults().add(refused("flush/").skip_first(2));
     let fourth = anew(&world, "four").await;
     within(fourth.recover(false)).await.unwrap_err();
     assert_eq!(fourth.metadata().topics(None, 10).await.unwrap(), []);
@@ -326,15 +326,7 @@ async fn without_snapshots_as_much_as_there_is() {
         4
     );
     // A bucket that does not answer just now has perhaps the newest: no older one is taken.
-    let away = FaultKind::Status {
-        code: 403,
-        retry_after: None,
-    };
-    world.lab.faults().add(
-        Rule::new(away)
-            .op(Op::Get)
-            .key_prefix(format!("{PREFIX}/{}", snapshots()[2])),
-    );
+    world.lab.faults().add(refused(&snapshots()[2]));
     let third = anew(&world, "three").await;
     within(third.recover(false)).await.unwrap_err();
     world.lab.faults().clear();

@@ -53,19 +53,22 @@ async fn what_is_no_store_of_ours_is_refused() {
     }
 }
 
+/// One segment of one record in partition 0.
+async fn write_one(store: &dyn MetadataStore) {
+    store
+        .acquire(Ulid::generate(), &[at("t", 0)], Duration::from_secs(9))
+        .await
+        .unwrap();
+    write(store, vec![segment(at("t", 0), 1, 0, 1, 1)]).await.unwrap();
+}
+
 #[tokio::test]
 async fn damage_is_told_as_such() {
     let rig = SqliteRig::new();
     {
         let store = rig.open().await;
         create(&*store, "t", 2000).await;
-        store
-            .acquire(Ulid::generate(), &[at("t", 0)], Duration::from_secs(9))
-            .await
-            .unwrap();
-        write(&*store, vec![segment(at("t", 0), 1, 0, 1, 1)])
-            .await
-            .unwrap();
+        write_one(&*store).await;
     }
     // Its thread ends a moment after the store is dropped and takes the log along.
     let wal = rig.path.with_extension("db-wal");
@@ -92,13 +95,7 @@ async fn values_that_cannot_be_are_told_and_not_used() {
     let rig = SqliteRig::new();
     let store = rig.open().await;
     create(&*store, "t", 1).await;
-    store
-        .acquire(Ulid::generate(), &[at("t", 0)], Duration::from_secs(9))
-        .await
-        .unwrap();
-    write(&*store, vec![segment(at("t", 0), 1, 0, 1, 1)])
-        .await
-        .unwrap();
+    write_one(&*store).await;
     let db = rusqlite::Connection::open(&rig.path).unwrap();
     for (damage, repair) in [
         (

@@ -16,21 +16,21 @@ async fn bases(store: &dyn MetadataStore) -> Vec<u64> {
     found[0].iter().map(|segment| segment.base_offset).collect()
 }
 
+/// So many segments of ten offsets each in partition 0.
+async fn tens(store: &dyn MetadataStore, epoch: u64, count: u64) -> Vec<Ulid> {
+    let mut ids = Vec::new();
+    for n in 0..count {
+        let ten = segment(at("t", 0), epoch, n * 10, n * 10 + 10, 1);
+        ids.push(write(store, vec![ten]).await.unwrap());
+    }
+    ids
+}
+
 pub(crate) async fn the_log_start_moves_forward(rig: &dyn Rig) {
     let store = rig.open().await;
     let lease = leased(&*store, Ulid::generate()).await;
     let t = at("t", 0);
-    let mut ids = Vec::new();
-    for n in 0..3 {
-        ids.push(
-            write(
-                &*store,
-                vec![segment(t.clone(), lease.epoch, n * 10, n * 10 + 10, 1)],
-            )
-            .await
-            .unwrap(),
-        );
-    }
+    let ids = tens(&*store, lease.epoch, 3).await;
     assert_eq!(store.advance_log_start(&t, 0).await.unwrap(), 0);
     // Inside the first: it stays until it lies wholly below.
     assert_eq!(store.advance_log_start(&t, 9).await.unwrap(), 9);
@@ -118,17 +118,7 @@ pub(crate) async fn compaction_of_what_moved_fails(rig: &dyn Rig) {
     let store = rig.open().await;
     let lease = leased(&*store, Ulid::generate()).await;
     let t = at("t", 0);
-    let mut ids = Vec::new();
-    for n in 0..4 {
-        ids.push(
-            write(
-                &*store,
-                vec![segment(t.clone(), lease.epoch, n * 10, n * 10 + 10, 1)],
-            )
-            .await
-            .unwrap(),
-        );
-    }
+    let ids = tens(&*store, lease.epoch, 4).await;
     let id = register(&*store).await;
     let new = |from, to| segment(at("t", 0), 0, from, to, 1);
     let moved = [
