@@ -72,6 +72,7 @@ async fn test_consumer_poll() {
     assert_records(&within(consumer.poll(10)).await.unwrap(), 20, 25);
     assert_eq!(within(consumer.poll(10)).await.unwrap(), []);
     // What was read is in the cache directory.
+    log.reader().flush().await;
     assert!(cache.stats().await.entry_count > 0);
 }
 
