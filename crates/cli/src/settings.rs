@@ -220,6 +220,8 @@ impl Settings {
             disk: self.direct.disk(),
             // Who counts memory is made when the settings are known.
             memory: None,
+            rqbit: forebay_source::RqbitOptions::default(),
+            rqbit_userpass: None,
             max_connections: self.range.max_connections,
         }
     }
@@ -251,7 +253,7 @@ impl Settings {
             Scheme::S3 => &["aws_endpoint_url"],
             Scheme::Gcs => &["google_base_url"],
             Scheme::Azure => &["azure_storage_account_name", "azure_storage_endpoint"],
-            Scheme::Http | Scheme::File | Scheme::Direct => &[],
+            Scheme::Http | Scheme::File | Scheme::Direct | Scheme::Rqbit => &[],
         };
         let values = names.iter().filter_map(|name| self.cloud.get(*name));
         let values: Vec<&str> = values.map(|value| value.trim_end_matches('/')).collect();
@@ -330,7 +332,7 @@ impl Settings {
         match scheme {
             Scheme::File => return self.files().effective(),
             Scheme::Direct => return self.direct().effective(),
-            Scheme::S3 | Scheme::Gcs | Scheme::Azure | Scheme::Http => {}
+            Scheme::S3 | Scheme::Gcs | Scheme::Azure | Scheme::Http | Scheme::Rqbit => {}
         }
         let (range, base) = (
             &self.range,

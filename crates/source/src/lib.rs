@@ -21,6 +21,7 @@ mod open;
 mod options;
 mod payload;
 mod profile;
+mod rqbit;
 mod stack;
 mod transport;
 mod verify;
@@ -37,6 +38,10 @@ pub use meter::{Meter, Metered};
 pub use open::{LocalFile, OpenError, Opener, Source, version_of};
 pub use options::SourceOptions;
 pub use profile::Profile;
+pub use rqbit::{
+    Daemon, Details, FileBytes, Haves, InfoHash, Listed, Peers, RqbitOptions, State, Stats, TorrentFault,
+    TorrentFile,
+};
 pub use stack::{wrap, wrap_local};
 pub use transport::{
     Body, Connector, EngineRead, Failure, FreshConnection, Service, Transport, TransportOptions, WireMeter,

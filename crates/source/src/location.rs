@@ -23,6 +23,8 @@ pub enum Scheme {
     File,
     /// Local files past it.
     Direct,
+    /// A torrent client.
+    Rqbit,
 }
 
 /// What a URL means, before anything is opened.
@@ -44,6 +46,14 @@ pub enum Location {
     File(PathBuf),
     /// `direct:///path` (percent-decoded): the same files, past the page cache.
     Direct(PathBuf),
+    /// `rqbit://host:port/torrent/file` (or `rqbits://`, over TLS).
+    Rqbit {
+        /// The client's own URL, `http://host:port/`, with user info if it was typed: that may be a secret.
+        api: Url,
+        /// What is below it, taken as it stands: nothing for all torrents, a torrent by its shown name or its info hash,
+        /// a file in it. A final `/` says that all below it is meant.
+        path: String,
+    },
 }
 
 /// Why a URL could not be understood.
@@ -51,7 +61,7 @@ pub enum Location {
 pub enum LocationError {
     /// A scheme that no source has.
     #[error(
-        "'{scheme}://' is not a known kind of source; known are s3, gs, az, http, https, file, direct, and plain paths"
+        "'{scheme}://' is not a known kind of source; known are s3, gs, az, http, https, file, direct, rqbit, rqbits, and plain paths"
     )]
     UnknownScheme {
         /// What was typed.
@@ -100,13 +110,14 @@ impl Location {
             Self::Web(_) => Scheme::Http,
             Self::File(_) => Scheme::File,
             Self::Direct(_) => Scheme::Direct,
+            Self::Rqbit { .. } => Scheme::Rqbit,
         }
     }
 
     /// Whether the URL was written with a final `/`, which says that all below it is meant.
     pub fn is_prefix(&self) -> bool {
         match self {
-            Self::Bucket { key, .. } => key.is_empty() || key.ends_with('/'),
+            Self::Bucket { key, .. } | Self::Rqbit { path: key, .. } => key.is_empty() || key.ends_with('/'),
             // A query is for one object: it may be a signature.
             Self::Web(url) => url.path().ends_with('/') && url.query().is_none(),
             Self::File(path) | Self::Direct(path) => path.as_os_str().as_encoded_bytes().ends_with(b"/"),
@@ -116,7 +127,9 @@ impl Location {
     /// The last part of its name, as a file would be called that it is fetched into.
     pub fn file_name(&self) -> Option<String> {
         let name = match self {
-            Self::Bucket { key, .. } => key.rsplit('/').next().unwrap_or_default().to_owned(),
+            Self::Bucket { key, .. } | Self::Rqbit { path: key, .. } => {
+                key.rsplit('/').next().unwrap_or_default().to_owned()
+            }
             Self::Web(url) => {
                 let last = url.path_segments()?.next_back()?;
                 percent_decode_str(last).decode_utf8().ok()?.into_owned()
@@ -156,6 +169,8 @@ impl FromStr for Location {
                 })?;
                 Ok(Self::Web(url))
             }
+            "rqbit" => rqbit("http", text, rest),
+            "rqbits" => rqbit("https", text, rest),
             "file" => file(text, rest).map(Self::File),
             "direct" => file(text, rest).map(Self::Direct),
             _ => Err(LocationError::UnknownScheme {
@@ -193,6 +208,38 @@ fn bucket(scheme: Scheme, typed: &str, rest: &str) -> Result<Location, LocationE
         scheme,
         bucket: bucket.to_owned(),
         key: key.to_owned(),
+    })
+}
+
+/// The port that rqbit listens on unless it is told otherwise.
+const RQBIT_PORT: u16 = 3030;
+
+fn rqbit(http: &str, text: &str, rest: &str) -> Result<Location, LocationError> {
+    let malformed = |why: &str| LocationError::Malformed {
+        url: without_secrets(text),
+        why: why.to_owned(),
+    };
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    if authority.is_empty() {
+        return Err(malformed("it names no host; write rqbit://HOST:PORT/"));
+    }
+    let mut api = Url::parse(&format!("{http}://{authority}/")).map_err(|e| malformed(&e.to_string()))?;
+    let has_port = authority
+        .rsplit('@')
+        .next()
+        .is_some_and(|host| host.ends_with(|c: char| c.is_ascii_digit()) && host.contains(':'));
+    if api.port().is_none() && !has_port {
+        // Cannot fail for a URL that has a host.
+        let _ = api.set_port(Some(RQBIT_PORT));
+    }
+    if path.len() > MAX_KEY_BYTES {
+        return Err(malformed(&format!(
+            "its path is longer than {MAX_KEY_BYTES} bytes"
+        )));
+    }
+    Ok(Location::Rqbit {
+        api,
+        path: path.to_owned(),
     })
 }
 
@@ -252,6 +299,16 @@ impl fmt::Display for Location {
                 write!(f, "{scheme}://{bucket}/{}", printable(key))
             }
             Self::Web(url) => f.write_str(&public_url(url)),
+            Self::Rqbit { api, path } => {
+                let scheme = if api.scheme() == "https" {
+                    "rqbits"
+                } else {
+                    "rqbit"
+                };
+                let (host, port) = (api.host_str().unwrap_or_default(), api.port_or_known_default());
+                let port = port.unwrap_or(RQBIT_PORT);
+                write!(f, "{scheme}://{host}:{port}/{}", printable(path))
+            }
             Self::File(path) => f.write_str(&printable(&path.to_string_lossy())),
             Self::Direct(path) => write!(f, "direct://{}", printable(&path.to_string_lossy())),
         }
@@ -275,6 +332,10 @@ mod tests {
             bucket: bucket.into(),
             key: key.into(),
         };
+        let rqbit = |api: &str, path: &str| Location::Rqbit {
+            api: api.parse().unwrap(),
+            path: path.to_owned(),
+        };
         for (text, expected) in [
             ("s3://b/k", bucket(Scheme::S3, "b", "k")),
             ("S3://b/a%20b/c d?x#y", bucket(Scheme::S3, "b", "a%20b/c d?x#y")),
@@ -287,6 +348,12 @@ mod tests {
             ("/a%20b", Location::File("/a%20b".into())),
             ("rel/path", Location::File("rel/path".into())),
             ("we:ird", Location::File("we:ird".into())),
+            ("rqbit://h:1/a b/c%20?#", rqbit("http://h:1/", "a b/c%20?#")),
+            ("rqbit://h", rqbit("http://h:3030/", "")),
+            ("rqbit://u:p@h/x/", rqbit("http://u:p@h:3030/", "x/")),
+            ("rqbit://[::1]/x", rqbit("http://[::1]:3030/", "x")),
+            ("rqbit://h:80/x", rqbit("http://h/", "x")),
+            ("rqbits://h:443/x", rqbit("https://h/", "x")),
         ] {
             assert_eq!(text.parse::<Location>().unwrap(), expected, "{text}");
         }
@@ -302,6 +369,8 @@ mod tests {
             ("file://host/x", "absolute path"),
             ("direct://x", "absolute path"),
             ("http://", "not a URL"),
+            ("rqbit://", "names no host"),
+            ("rqbit://h:99999/", "not a URL"),
         ] {
             let error = text.parse::<Location>().unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
@@ -315,6 +384,11 @@ mod tests {
             .unwrap();
         assert_eq!(url.to_string(), "https://host:8443/a/b");
         assert_eq!(format!("{url:?}"), "https://host:8443/a/b");
+        let url: Location = "rqbit://user:secret@host/Film".parse().unwrap();
+        assert_eq!(url.to_string(), "rqbit://host:3030/Film");
+        assert_eq!(format!("{url:?}"), "rqbit://host:3030/Film");
+        let error = "rqbit://user:secret@ho st/".parse::<Location>().unwrap_err();
+        assert!(!error.to_string().contains("secret"), "{error}");
         let error = "https://user:pa ss@ho st/?sig=secret"
             .parse::<Location>()
             .unwrap_err();

@@ -182,6 +182,11 @@ impl Opener {
                 Ok(self.source(store, path, is_prefix, origin, Profile::REMOTE, lister))
             }
             Location::File(path) | Location::Direct(path) => self.open_file(location, path),
+            Location::Rqbit { path, .. } => Err(OpenError::Name {
+                location: location.to_string(),
+                name: printable(path).into_owned(),
+                why: "torrents come next".to_owned(),
+            }),
         }
     }
 

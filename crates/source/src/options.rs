@@ -7,6 +7,7 @@ use forebay_disk::DiskOptions;
 use forebay_types::MemoryBudget;
 
 use crate::direct::DirectStoreOptions;
+use crate::rqbit::RqbitOptions;
 use crate::transport::TransportOptions;
 
 /// How stores are reached.
@@ -24,6 +25,10 @@ pub struct SourceOptions {
     pub direct: DirectStoreOptions,
     /// What all of them are read with.
     pub disk: DiskOptions,
+    /// How torrents are read.
+    pub rqbit: RqbitOptions,
+    /// User and password for torrent clients whose URL has none, as `user:password`.
+    pub rqbit_userpass: Option<String>,
     /// Who counts the memory that is kept for that.
     pub memory: Option<Arc<dyn MemoryBudget>>,
     /// Requests in flight in the whole process; 0 means the default of 64 (S3 answers about 90 MB/s on each).
@@ -50,6 +55,7 @@ impl std::fmt::Debug for SourceOptions {
             .field("sync_writes", &self.sync_writes)
             .field("direct", &self.direct)
             .field("disk", &self.disk)
+            .field("rqbit", &self.rqbit)
             .field("max_connections", &self.max_connections())
             .finish()
     }

@@ -31,6 +31,17 @@ impl Profile {
         cached: true,
     };
 
+    /// Torrents: a client has few places for streams, and gives a file's bytes in order at the speed of its disk, so
+    /// nothing is gained by several ranges at a time. 4 MiB, the most that a piece of a usual torrent has: what is asked for ahead arrives
+    /// in order, and a seek leaves little behind.
+    pub const TORRENT: Self = Self {
+        chunk_size: ByteSize::mib(4).bytes(),
+        min_split_size: u64::MAX,
+        max_concurrent_ranges: 1,
+        split: false,
+        cached: true,
+    };
+
     /// Local files, where ranges are asked for (`[file] enable_range_engine`; by default each read is one stream). The
     /// first plan had 32 requests of 4 MiB. Measured (docs/benchmarks.md, files): a cold file comes fastest in one
     /// stream, which has the kernel's read-ahead to itself (2.9 GB/s; four ranges of 4 MiB 1.6-2.0, of 64 MiB 2.4); a warm

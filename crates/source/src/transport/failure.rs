@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use forebay_types::{ByteRange, ErrorKind, printable};
 
+use crate::rqbit::TorrentFault;
+
 /// One failed attempt. Travels inside `object_store::Error` as its source; [`crate::Fault::of`] finds it again.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -119,6 +121,9 @@ pub enum Failure {
         /// What happened there.
         why: Box<Self>,
     },
+    /// What a torrent client cannot give.
+    #[error(transparent)]
+    Torrent(TorrentFault),
     /// An answer larger than the cap on its kind.
     #[error("the answer is larger than {limit} bytes, which no honest {what} is")]
     TooLarge {
@@ -179,7 +184,11 @@ impl Failure {
                 _ => ErrorKind::Invalid,
             },
             Self::NoRanges { .. } | Self::NoLength | Self::NoListing { .. } => ErrorKind::Unsupported,
-            Self::Directory => ErrorKind::NotFound,
+            Self::Directory | Self::Torrent(TorrentFault::Gone { .. }) => ErrorKind::NotFound,
+            Self::Torrent(TorrentFault::Waited { .. }) => ErrorKind::TimedOut,
+            Self::Torrent(TorrentFault::Failed { .. } | TorrentFault::Client { .. }) => {
+                ErrorKind::Unavailable
+            }
             Self::Listing { why, .. } => why.kind(),
             Self::Changed { .. } => ErrorKind::Changed,
             Self::Redirect(_) | Self::TooLarge { .. } | Self::Malformed { .. } => ErrorKind::Unavailable,

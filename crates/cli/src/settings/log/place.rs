@@ -44,7 +44,7 @@ impl LogStore {
     pub(crate) fn directory(&self) -> Option<&Path> {
         match &self.location {
             Location::File(path) | Location::Direct(path) => Some(path),
-            Location::Bucket { .. } | Location::Web(_) => None,
+            Location::Bucket { .. } | Location::Web(_) | Location::Rqbit { .. } => None,
         }
     }
 
