@@ -97,7 +97,8 @@ pub(crate) enum Command {
 /// One URL.
 #[derive(Debug, Args)]
 pub(crate) struct UrlArg {
-    /// s3://bucket/key, gs://, az://, http(s)://, file:///path, direct:///path (past the page cache) or a plain path
+    /// s3://bucket/key, gs://, az://, http(s)://, rqbit(s)://host:port/torrent/file, file:///path, direct:///path (past the page
+    /// cache) or a plain path
     pub(crate) url: String,
 }
 
@@ -157,7 +158,8 @@ pub(crate) struct PutArgs {
 #[derive(Debug, Args)]
 #[command(allow_missing_positional = true)]
 pub(crate) struct MountArgs {
-    /// A bucket, a prefix ending in /, a directory or an object; may be left out with --status
+    /// A bucket, a prefix ending in /, a directory, a torrent client (rqbit://host:port/), a torrent, or an object; may be left
+    /// out with --status
     #[arg(required_unless_present = "status")]
     pub(crate) url: Option<String>,
     /// The directory to mount on

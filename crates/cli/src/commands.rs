@@ -21,8 +21,26 @@ use crate::env::Env;
 use crate::exit::Result;
 use crate::output::Output;
 use crate::session::Session;
-use crate::settings::Settings;
+use crate::settings::{Settings, old_variable};
 use crate::telemetry;
+
+/// Says which variables of an earlier tool are set, and what to set now: by the process that somebody started, not by
+/// those that it starts.
+fn say_old_variables(command: &Command, env: &Env) {
+    let is_started_by_us = match command {
+        Command::Mount(args) => args.detached,
+        Command::Bench(command) => matches!(
+            command,
+            BenchCommand::Worker | BenchCommand::Serve | BenchCommand::Memory
+        ),
+        _ => false,
+    };
+    if env.old.is_empty() || is_started_by_us {
+        return;
+    }
+    let now: Vec<String> = env.old.iter().map(|name| old_variable(name)).collect();
+    tracing::warn!("variables of an earlier tool are set: {}", now.join("; "));
+}
 
 /// Carries out what was typed.
 pub(crate) fn run(cli: Cli) -> Result<()> {
@@ -32,6 +50,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         json: cli.global.json,
         quiet: cli.global.quiet,
     };
+    say_old_variables(&cli.command, &env);
     // Those that need no settings come first: they must work with a broken settings file.
     match &cli.command {
         Command::Completions(args) => return completions::print(args, output),

@@ -9,7 +9,7 @@ use forebay_log::LogError;
 use forebay_log::metadata::MetadataError;
 use forebay_range::RangeError;
 use forebay_reader::ReadError;
-use forebay_source::{Fault, LocationError, OpenError, xml_element};
+use forebay_source::{Failure, Fault, LocationError, OpenError, TorrentFault, xml_element};
 use forebay_types::{ErrorKind, printable};
 
 /// An error on its way to the user.
@@ -70,6 +70,16 @@ impl CliError {
             Fault::of(error).kind,
             format!("{}: {}", printable(name), store_text(error)),
         )
+        .hint_of_torrents(name, error)
+    }
+
+    /// With what helps if it is a torrent client, as `name` tells, that failed.
+    #[must_use]
+    pub(crate) fn hint_of_torrents(self, name: &str, error: &object_store::Error) -> Self {
+        match torrent_hint(name, error) {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
     }
 
     #[must_use]
@@ -200,6 +210,35 @@ pub(crate) fn store_text(error: &object_store::Error) -> String {
     printable(&text).chars().take(600).collect()
 }
 
+/// What helps if a torrent client failed: other things than with a bucket.
+fn torrent_hint(name: &str, error: &object_store::Error) -> Option<String> {
+    let (scheme, rest) = name.split_once("://")?;
+    if !matches!(scheme, "rqbit" | "rqbits") {
+        return None;
+    }
+    let host = rest.split('/').next().unwrap_or_default();
+    let host = printable(host);
+    let mut chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    match chain.find_map(|error| error.downcast_ref::<Failure>())? {
+        Failure::Connect { .. } | Failure::ConnectTimeout { .. } => {
+            Some(format!("is rqbit running, with its HTTP API on {host}?"))
+        }
+        Failure::Status {
+            status: 401 | 403, ..
+        } => Some(format!(
+            "write {scheme}://USER:PASSWORD@{host}/, or set RQBIT_HTTP_BASIC_AUTH_USERPASS=USER:PASSWORD, as rqbit itself has it"
+        )),
+        Failure::Torrent(TorrentFault::Failed { .. } | TorrentFault::Client { .. }) => Some(format!(
+            "rqbit's page shows what is the matter: http{}://{host}/web/",
+            if scheme == "rqbits" { "s" } else { "" }
+        )),
+        Failure::Torrent(TorrentFault::Waited { .. }) => {
+            Some("rqbit.read_timeout says how long a read waits".to_owned())
+        }
+        _ => None,
+    }
+}
+
 fn innermost(error: &object_store::Error) -> String {
     let mut deepest: &dyn std::error::Error = error;
     while let Some(source) = deepest.source() {
@@ -248,6 +287,7 @@ impl From<&RangeError> for CliError {
                     kind,
                     format!("{}: {}{after}", printable(object), store_text(source)),
                 )
+                .hint_of_torrents(object, source)
             }
             RangeError::Sink { source } if source.kind() == io::ErrorKind::BrokenPipe => Self::closed_pipe(),
             _ => Self::new(kind, error.to_string()),
@@ -357,6 +397,56 @@ mod tests {
         ] {
             assert_eq!(exit_code(kind), code);
         }
+    }
+
+    #[test]
+    fn torrent_clients_have_help_of_their_own() {
+        let refused = || Failure::Connect {
+            host: "h:3030".to_owned(),
+            source: io::ErrorKind::ConnectionRefused.into(),
+        };
+        let status = |status| Failure::Status {
+            status,
+            code: None,
+            message: None,
+            retry_after: None,
+        };
+        let stopped = || {
+            Failure::Torrent(TorrentFault::Failed {
+                why: "disk full".to_owned(),
+            })
+        };
+        for (name, failure, code, help) in [
+            (
+                "rqbit://h:3030/film",
+                refused(),
+                1,
+                "is rqbit running, with its HTTP API on h:3030?",
+            ),
+            (
+                "rqbits://h:443/film",
+                status(401),
+                4,
+                "write rqbits://USER:PASSWORD@h:443/, or set RQBIT_HTTP_BASIC_AUTH_USERPASS",
+            ),
+            ("rqbit://h:3030/film", status(404), 3, "`forebay ls` shows"),
+            ("rqbit://h:3030/film", stopped(), 1, "http://h:3030/web/"),
+            ("rqbits://h:3030/film", stopped(), 1, "https://h:3030/web/"),
+            // Others have the help that they had.
+            ("s3://b/k", refused(), 1, "check the address"),
+            ("https://h/k", status(401), 4, "AWS_ACCESS_KEY_ID"),
+        ] {
+            let error = CliError::store(name, &failure.into_store_error(name));
+            assert_eq!(exit_code(error.kind()), code, "{error}");
+            assert!(error.to_string().contains(help), "no {help:?} in {error}");
+        }
+        let range = RangeError::Store {
+            object: "rqbit://h:3030/film/a".into(),
+            source: status(401).into_store_error("film/a"),
+            retries: 0,
+        };
+        let error = CliError::from(&range);
+        assert!(error.to_string().contains("USER:PASSWORD@h:3030"), "{error}");
     }
 
     #[test]

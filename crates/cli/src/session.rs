@@ -130,6 +130,9 @@ impl Session {
     /// Opens a URL as typed.
     pub(crate) fn open(&self, url: &str) -> Result<(Location, Source)> {
         let location: Location = url.parse()?;
+        if location.scheme() == Scheme::Rqbit {
+            self.settings.check_rqbit_userpass()?;
+        }
         let source = self.opener.open(&location)?;
         Ok((location, source))
     }

@@ -10,7 +10,9 @@ mod file;
 mod keys;
 mod log;
 mod mount;
+mod old;
 mod readahead;
+mod rqbit;
 mod value;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use forebay_mount::MountOptions;
 use forebay_range::{EngineOptions, FileSystemConfig, GateOptions, RangeEngineConfig};
 use forebay_reader::ReaderOptions;
 use forebay_source::{Profile, Scheme, SourceOptions, TransportOptions};
@@ -25,16 +28,21 @@ use forebay_types::{ByteSize, printable};
 
 use crate::args::Global;
 use crate::aws_profile;
-use crate::env::Env;
-use crate::exit::Result;
+use crate::env::{Env, Secret};
+use crate::exit::{CliError, Result};
 
 pub(crate) use cache::{CacheSettings, existing};
 pub(crate) use direct::DirectSettings;
 pub(crate) use keys::{KEYS, Key};
 pub(crate) use log::{LogMetadata, LogSettings, LogStore, acks, compression, days, time};
 pub(crate) use mount::MountSettings;
+pub(crate) use old::{PREFIX as OLD_PREFIX, variable as old_variable};
 pub(crate) use readahead::ReadAheadSettings;
+pub(crate) use rqbit::RqbitSettings;
 pub(crate) use value::Kind;
+
+/// How `config show` calls [`Settings::rqbit_userpass`]: as its variable, in lower case.
+const RQBIT_USERPASS: &str = "rqbit_http_basic_auth_userpass";
 
 /// All settings in force.
 #[derive(Clone, Debug, Default)]
@@ -46,9 +54,12 @@ pub(crate) struct Settings {
     pub(crate) file: FileSettings,
     pub(crate) mount: MountSettings,
     pub(crate) direct: DirectSettings,
+    pub(crate) rqbit: RqbitSettings,
     pub(crate) log: LogSettings,
     /// Settings of the cloud clients, by lower-case name of their environment variable.
     cloud: BTreeMap<String, String>,
+    /// User and password for torrent clients whose URL has none.
+    rqbit_userpass: Option<Secret>,
     /// Where each setting came from, by `table.key`.
     origins: BTreeMap<&'static str, Origin>,
     /// The settings file that would be read, and whether it was there.
@@ -169,6 +180,7 @@ impl Settings {
     pub(crate) fn load(env: &Env, global: &Global) -> Result<Self> {
         let mut settings = Self {
             cloud: env.cloud.clone(),
+            rqbit_userpass: env.rqbit_userpass.clone(),
             ..Self::default()
         };
         file::apply(&mut settings, env, global)?;
@@ -194,9 +206,24 @@ impl Settings {
             .map(|(path, found)| (path.as_path(), *found))
     }
 
-    /// The names of the cloud clients' settings that are set. Their values are never shown.
+    /// The names of the clients' settings that are set in the environment. Their values are never shown.
     pub(crate) fn cloud_names(&self) -> impl Iterator<Item = &str> {
-        self.cloud.keys().map(String::as_str)
+        let rqbit = self.rqbit_userpass.is_some().then_some(RQBIT_USERPASS);
+        self.cloud.keys().map(String::as_str).chain(rqbit)
+    }
+
+    /// Refuses what torrent clients cannot be told as user and password.
+    ///
+    /// # Errors
+    /// That there is no colon in it, without showing it.
+    pub(crate) fn check_rqbit_userpass(&self) -> Result<()> {
+        match &self.rqbit_userpass {
+            Some(pair) if !pair.0.contains(':') => Err(CliError::usage(
+                "the environment variable RQBIT_HTTP_BASIC_AUTH_USERPASS has no colon between user and password",
+            )
+            .hint("write it as USER:PASSWORD, as rqbit itself wants it, or unset it")),
+            _ => Ok(()),
+        }
     }
 
     /// How sources are reached; whose memory budget counts is for the caller to say.
@@ -220,8 +247,8 @@ impl Settings {
             disk: self.direct.disk(),
             // Who counts memory is made when the settings are known.
             memory: None,
-            rqbit: forebay_source::RqbitOptions::default(),
-            rqbit_userpass: None,
+            rqbit: self.rqbit.options(self.readahead.readahead_size),
+            rqbit_userpass: self.rqbit_userpass.as_ref().map(|pair| pair.0.clone()),
             max_connections: self.range.max_connections,
         }
     }
@@ -332,7 +359,8 @@ impl Settings {
         match scheme {
             Scheme::File => return self.files().effective(),
             Scheme::Direct => return self.direct().effective(),
-            Scheme::S3 | Scheme::Gcs | Scheme::Azure | Scheme::Http | Scheme::Rqbit => {}
+            Scheme::Rqbit => return self.rqbit.range_config(self.range.chunk_size, profile),
+            Scheme::S3 | Scheme::Gcs | Scheme::Azure | Scheme::Http => {}
         }
         let (range, base) = (
             &self.range,
@@ -350,6 +378,18 @@ impl Settings {
             hedge: range.hedge,
             ask_early: range.ask_early,
             ..base
+        }
+    }
+
+    /// How `source`, as it may be shown, is mounted.
+    pub(crate) fn mount_options(&self, scheme: Scheme, source: String, allow_other: bool) -> MountOptions {
+        let options = self.mount.options(source, allow_other);
+        match scheme {
+            Scheme::Rqbit => MountOptions {
+                read_timeout: self.rqbit.mount_timeout(options.read_timeout),
+                ..options
+            },
+            _ => options,
         }
     }
 

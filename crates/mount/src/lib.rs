@@ -32,4 +32,4 @@ pub use mount::{Mount, MountError};
 pub use mountpoint::unmount;
 pub use options::{IoMode, MountOptions};
 pub use stats::MountStats;
-pub use status::{FileMode, FileStatus, MountStatus, ReaderStatus, WindowStatus};
+pub use status::{FileMode, FileStatus, MountStatus, ReaderStatus, TorrentStatus, WindowStatus};

@@ -117,6 +117,16 @@ impl Mount {
         &self.fs.tree
     }
 
+    /// Asks the source how the open files are doing, once for each file, for [`Self::status`] to tell: of a torrent, what is
+    /// there of it and who gives more. Does nothing for sources that know nothing of the kind. What cannot be found out is
+    /// not known any more.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the question under way; files that were not asked about keep what was known.
+    pub async fn refresh_facts(&self) {
+        self.fs.refresh_facts().await;
+    }
+
     /// Takes it away; programs that have files open in it go on with them until they close.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use forebay_cache::CacheStats;
 use forebay_range::RangeStats;
+use forebay_source::FileFacts;
 use forebay_types::Clock;
 use forebay_vfs::TreeStats;
 use serde::Serialize;
@@ -13,6 +14,9 @@ use crate::stats::MountStats;
 
 /// Open files that are listed; of more than these the ones that were served the most.
 pub(crate) const LISTED: usize = 1000;
+
+/// Ranges of a file that are told: enough to draw it, and a thousand files stay a short answer.
+const RANGES: usize = 64;
 
 /// What a mount did and has open, at one moment. Each figure is true; they are not all read in the same instant.
 #[derive(Clone, Debug, Serialize)]
@@ -97,6 +101,49 @@ pub struct FileStatus {
     pub windows: Vec<WindowStatus>,
     /// Reads that ended in an error.
     pub errors: u64,
+    /// How it is doing if it is a file of a torrent and the client has been asked, see [`Mount::refresh_facts`].
+    pub torrent: Option<TorrentStatus>,
+}
+
+/// How a file of a torrent is doing, as its client said last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TorrentStatus {
+    /// What the torrent does: `initializing`, `live`, `paused` or `error`.
+    pub state: String,
+    /// Why it stopped, in the client's words: not made safe for a terminal.
+    pub error: Option<String>,
+    /// Bytes of the file that the client has.
+    pub present: u64,
+    /// Peers that it is connected to; `None` unless it is live.
+    pub peers: Option<u32>,
+    /// Bytes per second that come in, of the whole torrent.
+    pub download_bps: Option<u64>,
+    /// Bytes of the file that the client has, from the first to one past the last of each range, in order. Of more than
+    /// 64 ranges the longest.
+    pub ranges: Vec<(u64, u64)>,
+}
+
+impl TorrentStatus {
+    pub(crate) fn of(facts: &FileFacts) -> Self {
+        let mut ranges: Vec<(u64, u64)> = facts
+            .present
+            .iter()
+            .map(|range| (range.start(), range.end()))
+            .collect();
+        if ranges.len() > RANGES {
+            ranges.sort_by_key(|(start, end)| std::cmp::Reverse(end - start));
+            ranges.truncate(RANGES);
+            ranges.sort_unstable();
+        }
+        Self {
+            state: facts.state.as_str().to_owned(),
+            error: facts.error.clone(),
+            present: facts.here,
+            peers: facts.peers.map(|peers| peers.live),
+            download_bps: facts.download_bps,
+            ranges,
+        }
+    }
 }
 
 /// What read-ahead keeps ahead of one run.
@@ -142,3 +189,6 @@ impl Mount {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,10 +32,10 @@ use url::Url;
 
 use crate::limit::ConnectionBudget;
 use crate::location::public_url;
-use crate::transport::{Failure, Transport};
+use crate::transport::{Auth, Failure, Transport};
 use address::Address;
 use list::Remembered;
-use request::{Answer, Auth, Follow, Wanted};
+use request::{Answer, Follow, Wanted};
 
 /// In the extensions of a `GetResult`: the server does not serve ranges and answered a range request with the whole
 /// object, which is what the payload holds. Readers must take everything from this one stream.

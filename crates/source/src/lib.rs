@@ -2,7 +2,7 @@
 //!
 //! A [`Location`] is a URL that somebody typed: `s3://bucket/key`, `https://host/file`, `/a/path`. [`Opener::open`]
 //! turns it into a [`Source`]: an [`object_store::ObjectStore`] (object_store's clients for S3, GCS and Azure; our
-//! own [`HttpStore`], [`FileStore`] and [`DirectStore`]), the [`object_store::path::Path`] meant in it, who it is ([`Origin`]), and a
+//! own [`HttpStore`], [`FileStore`], [`DirectStore`] and [`RqbitStore`]), the [`object_store::path::Path`] meant in it, who it is ([`Origin`]), and a
 //! [`Profile`] that says how it likes to be read. All that is remote speaks through one [`Transport`]. The store
 //! comes wrapped as `stack.rs` shows: limited, metered, verified (metered alone on this machine). When a call fails, [`Fault::of`] reads from
 //! the `object_store::Error` what the caller should do.
@@ -39,8 +39,8 @@ pub use open::{LocalFile, OpenError, Opener, Source, version_of};
 pub use options::SourceOptions;
 pub use profile::Profile;
 pub use rqbit::{
-    Daemon, Details, FileBytes, Haves, InfoHash, Listed, Peers, RqbitOptions, State, Stats, TorrentFault,
-    TorrentFile,
+    Daemon, Details, FileBytes, FileFacts, Haves, InfoHash, Listed, Peers, RqbitOptions, RqbitStore, State,
+    Stats, StreamStats, TorrentFault, TorrentFile,
 };
 pub use stack::{wrap, wrap_local};
 pub use transport::{

@@ -4,13 +4,14 @@ use std::path::{Component, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use forebay_disk::{Disk, EngineChoice};
-use forebay_types::{ErrorKind, ObjectId, Origin, Version, printable};
+use forebay_types::{ErrorKind, ObjectId, Origin, SystemClock, Version, printable};
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, RetryConfig};
+use url::Url;
 
 use crate::direct::DirectStore;
 use crate::file::{FileStore, FileStoreError, FileStoreOptions};
@@ -20,8 +21,12 @@ use crate::location::{Location, Scheme};
 use crate::meter::Meter;
 use crate::options::SourceOptions;
 use crate::profile::Profile;
+use crate::rqbit::{Daemon, HttpDaemon, RqbitStore};
 use crate::stack::{wrap, wrap_local};
-use crate::transport::{Connector, Transport};
+use crate::transport::{Connector, Transport, TransportOptions};
+
+/// Reads of torrents that may wait for a stream at a time; more wait before that.
+const MAX_WAITING: usize = 1024;
 
 /// Opens sources. All of one opener share a transport (connections) and a budget of requests in flight.
 #[derive(Clone, Debug)]
@@ -29,6 +34,8 @@ pub struct Opener {
     options: Arc<SourceOptions>,
     budget: ConnectionBudget,
     transport: Arc<OnceLock<Transport>>,
+    /// For torrent clients, which keep streams waiting.
+    patient: Arc<OnceLock<Transport>>,
     disk: Arc<OnceLock<Disk>>,
 }
 
@@ -58,6 +65,7 @@ enum Lister {
     Files(FileStore),
     /// The same, past the page cache.
     Direct(FileStore),
+    Torrents(RqbitStore),
     Other,
 }
 
@@ -133,6 +141,7 @@ impl Opener {
             options: Arc::new(options),
             budget,
             transport: Arc::default(),
+            patient: Arc::default(),
             disk: Arc::default(),
         }
     }
@@ -182,11 +191,7 @@ impl Opener {
                 Ok(self.source(store, path, is_prefix, origin, Profile::REMOTE, lister))
             }
             Location::File(path) | Location::Direct(path) => self.open_file(location, path),
-            Location::Rqbit { path, .. } => Err(OpenError::Name {
-                location: location.to_string(),
-                name: printable(path).into_owned(),
-                why: "torrents come next".to_owned(),
-            }),
+            Location::Rqbit { api, path } => self.open_rqbit(location, api, path),
         }
     }
 
@@ -223,6 +228,8 @@ impl Opener {
             Lister::Wire(_) | Lister::Web(_) | Lister::Other => {
                 wrap(bare, meter.clone(), self.budget.clone())
             }
+            // Its streams are few by a rule of its own; what waits for one must not keep other sources waiting.
+            Lister::Torrents(_) => wrap(bare, meter.clone(), ConnectionBudget::new(MAX_WAITING)),
         };
         Source {
             store,
@@ -316,6 +323,48 @@ impl Opener {
         let origin = Origin::new(url, fingerprint(scope));
         let lister = Lister::Wire(self.transport().clone());
         Ok(self.source(store, path, location.is_prefix(), origin, Profile::REMOTE, lister))
+    }
+
+    fn open_rqbit(&self, location: &Location, api: &Url, path: &str) -> Result<Source, OpenError> {
+        let patient = || {
+            Transport::new(TransportOptions {
+                // A piece may be long in coming: the store itself knows how long a read waits.
+                stall_timeout: self.options.rqbit.read_timeout.saturating_mul(2),
+                ..self.options.transport.clone()
+            })
+        };
+        let transport = self.patient.get_or_init(patient).clone();
+        let daemon = HttpDaemon::new(api.clone(), self.options.rqbit_userpass.as_deref(), transport);
+        let origin = Origin::new(daemon.origin_url(), fingerprint(&daemon.scope()));
+        let bare_path = path.strip_suffix('/').unwrap_or(path);
+        let name = |why: String| OpenError::Name {
+            location: location.to_string(),
+            name: printable(path).into_owned(),
+            why,
+        };
+        let parsed = Path::parse(bare_path).map_err(|e| name(e.to_string()))?;
+        if parsed.as_ref() != bare_path {
+            return Err(name("it starts with '/'".to_owned()));
+        }
+        Ok(Source {
+            path: parsed,
+            is_prefix: location.is_prefix(),
+            ..self.open_torrents(Arc::new(daemon), origin)
+        })
+    }
+
+    /// All torrents of a client, whichever way it is spoken to. Sends nothing.
+    pub fn open_torrents(&self, daemon: Arc<dyn Daemon>, origin: Origin) -> Source {
+        let store = RqbitStore::new(daemon, self.options.rqbit, Arc::new(SystemClock::new()));
+        let lister = Lister::Torrents(store.clone());
+        self.source(
+            Arc::new(store),
+            Path::ROOT,
+            true,
+            origin,
+            Profile::TORRENT,
+            lister,
+        )
     }
 
     fn open_file(&self, location: &Location, typed: &std::path::Path) -> Result<Source, OpenError> {
@@ -433,7 +482,16 @@ impl Source {
             Lister::Wire(transport) => transport.meter().skipped_keys(),
             Lister::Web(store) => store.skipped(),
             Lister::Files(store) | Lister::Direct(store) => store.skipped(),
+            Lister::Torrents(store) => store.skipped(),
             Lister::Other => 0,
+        }
+    }
+
+    /// The torrents that it is; `None` if it is something else.
+    pub fn torrents(&self) -> Option<&RqbitStore> {
+        match &self.lister {
+            Lister::Torrents(store) => Some(store),
+            _ => None,
         }
     }
 

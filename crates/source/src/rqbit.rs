@@ -1,11 +1,283 @@
 //! Torrents as an object store.
 //!
-//! A [`Daemon`] is asked which torrents there are and what is in them; [`TorrentFault`] says what went wrong with one.
+//! A [`Daemon`] is asked: rqbit's HTTP server ([`http`]), or whatever else implements it. The [`catalog`] knows which
+//! torrents it has and gives their files keys that any file system can hold ([`names`]). A read finds its file there and
+//! becomes a [`ride`] in one of the few [`streams`] that the client has; it waits for pieces that are not here, and says
+//! by a [`TorrentFault`] why they do not come. [`facts`] tell how far a file is.
+//!
+//! A torrent's content never changes, so info hash and index of a file are its version, and the client is asked for no
+//! other. Writing is not possible.
 
+mod catalog;
 mod daemon;
+mod facts;
+mod http;
+mod json;
+mod names;
 mod options;
+mod places;
+mod ride;
+mod source;
+mod stream;
+mod streams;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use forebay_types::{ByteRange, Clock, ErrorKind, printable};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use object_store::path::Path;
+use object_store::{
+    Attributes, CopyOptions, Error, Extensions, GetOptions, GetRange, GetResult, GetResultPayload,
+    ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result,
+};
+use tokio::time::Instant;
+
+use crate::transport::Failure;
+use catalog::{Catalog, Found, Shelf};
+use streams::Streams;
 
 pub use daemon::{
     Daemon, Details, FileBytes, Haves, InfoHash, Listed, Peers, State, Stats, TorrentFault, TorrentFile,
 };
+pub use facts::FileFacts;
+pub(crate) use http::HttpDaemon;
 pub use options::RqbitOptions;
+pub use streams::StreamStats;
+
+/// Between two attempts to reach a client that is away.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+
+/// The torrents of a client as an object store. Reading only. Cheap to clone; clones share everything.
+#[derive(Clone)]
+pub struct RqbitStore {
+    daemon: Arc<dyn Daemon>,
+    catalog: Arc<Catalog>,
+    streams: Streams,
+    patience: Duration,
+}
+
+impl RqbitStore {
+    /// The store of `daemon`. Asks for nothing yet.
+    pub fn new(daemon: Arc<dyn Daemon>, options: RqbitOptions, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            catalog: Arc::new(Catalog::new(daemon.clone(), options.believed, clock.clone())),
+            streams: Streams::new(daemon.clone(), options, clock),
+            daemon,
+            patience: options.read_timeout,
+        }
+    }
+
+    /// What became of its streams so far.
+    pub fn stream_stats(&self) -> StreamStats {
+        self.streams.stats()
+    }
+
+    /// Files that its listings leave out: padding and links.
+    pub(crate) fn skipped(&self) -> u64 {
+        self.catalog.skipped()
+    }
+
+    /// How far a file is, and its torrent.
+    ///
+    /// # Errors
+    /// If there is no such file, or the client cannot tell.
+    pub async fn file_facts(&self, location: &Path) -> Result<FileFacts> {
+        let fail = |failure: Failure| failure.into_store_error(location.as_ref());
+        let shelf = self.catalog.shelf().await.map_err(fail)?;
+        let found = shelf
+            .find(location.as_ref())
+            .ok_or_else(|| fail(missing(&shelf, location)))?;
+        let (span, hash, file) = (shelf.span(found), found.hash, found.file);
+        facts::facts(&*self.daemon, span, hash, file).await.map_err(fail)
+    }
+
+    /// Which files there are, from a client that may be on its way back.
+    async fn shelf(&self) -> Result<Arc<Shelf>, Failure> {
+        let begun = Instant::now();
+        loop {
+            match self.catalog.shelf().await {
+                Err(failure)
+                    if matches!(failure.kind(), ErrorKind::Unavailable | ErrorKind::TimedOut)
+                        && begun.elapsed() + ASK_AGAIN < self.patience =>
+                {
+                    tracing::debug!(%failure, "the torrent client is asked again");
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn find(&self, location: &Path) -> Result<Found, Failure> {
+        let shelf = self.shelf().await?;
+        let found = shelf.find(location.as_ref()).cloned();
+        found.ok_or_else(|| missing(&shelf, location))
+    }
+
+    fn not_possible<T>(&self, what: &'static str) -> Result<T> {
+        let why = format!("{what} is not possible in torrents ({self})");
+        Err(Error::NotSupported { source: why.into() })
+    }
+}
+
+/// There is no such file.
+fn missing(shelf: &Shelf, location: &Path) -> Failure {
+    if shelf.is_dir(location.as_ref()) {
+        return Failure::Directory;
+    }
+    Failure::Status {
+        status: 404,
+        code: None,
+        message: Some(format!(
+            "no torrent has a file '{}'",
+            printable(location.as_ref())
+        )),
+        retry_after: None,
+    }
+}
+
+fn meta_of(location: Path, found: &Found) -> ObjectMeta {
+    ObjectMeta {
+        location,
+        // 1970 stands for «nobody knows».
+        last_modified: Default::default(),
+        size: found.length,
+        e_tag: Some(format!("\"{}-{}\"", found.hash, found.file)),
+        version: None,
+    }
+}
+
+/// The bytes meant, as far as the file has them.
+fn resolve(asked: Option<&GetRange>, length: u64) -> Result<ByteRange, Failure> {
+    let range = match asked {
+        None => ByteRange::new(0, length),
+        Some(GetRange::Bounded(range)) => ByteRange::from(range.clone()),
+        Some(GetRange::Offset(start)) => ByteRange::new(*start, length.max(*start)),
+        Some(GetRange::Suffix(len)) => ByteRange::new(length.saturating_sub(*len), length),
+    };
+    if asked.is_some() && range.start() >= length {
+        return Err(Failure::Status {
+            status: 416,
+            code: None,
+            message: Some(format!("the file has {length} bytes")),
+            retry_after: None,
+        });
+    }
+    Ok(range.clamp_to(length))
+}
+
+#[async_trait]
+impl ObjectStore for RqbitStore {
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let fail = |failure: Failure| failure.into_store_error(location.as_ref());
+        let found = self.find(location).await.map_err(fail)?;
+        let meta = meta_of(location.clone(), &found);
+        options.check_preconditions(&meta)?;
+        let range = if options.head {
+            ByteRange::new(0, found.length)
+        } else {
+            resolve(options.range.as_ref(), found.length).map_err(fail)?
+        };
+        let stream = if options.head || range.is_empty() {
+            futures::stream::empty().boxed()
+        } else {
+            let path = location.clone();
+            let ride = self.streams.read((found.hash, found.file), range, found.length);
+            ride.into_stream()
+                .map_err(move |failure| failure.into_store_error(path.as_ref()))
+                .boxed()
+        };
+        Ok(GetResult {
+            payload: GetResultPayload::Stream(stream),
+            meta,
+            range: range.into(),
+            attributes: Attributes::new(),
+            extensions: Extensions::new(),
+        })
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (this, prefix) = (self.clone(), prefix.cloned().unwrap_or_default());
+        let listed = async move {
+            let shelf = this.shelf().await;
+            let shelf = shelf.map_err(|failure| failure.into_store_error(prefix.as_ref()))?;
+            let files = shelf.below(prefix.as_ref());
+            // Every key is one that a path can have.
+            let metas = files.filter_map(|(key, found)| Some(Ok(meta_of(Path::parse(key).ok()?, found))));
+            Result::<_>::Ok(futures::stream::iter(metas.collect::<Vec<_>>()))
+        };
+        futures::stream::once(listed).try_flatten().boxed()
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let prefix = prefix.cloned().unwrap_or_default();
+        let shelf = self
+            .shelf()
+            .await
+            .map_err(|failure| failure.into_store_error(prefix.as_ref()))?;
+        let above = prefix.as_ref().len() + usize::from(!prefix.is_root());
+        let (mut objects, mut common_prefixes) = (Vec::new(), Vec::<Path>::new());
+        for (key, found) in shelf.below(prefix.as_ref()) {
+            let dir = key
+                .get(above..)
+                .and_then(|name| name.find('/'))
+                .map(|len| above + len);
+            let Ok(path) = Path::parse(dir.map_or(&*key, |end| &key[..end])) else {
+                continue;
+            };
+            match dir {
+                None => objects.push(meta_of(path, found)),
+                Some(_) if common_prefixes.last() == Some(&path) => {}
+                Some(_) => common_prefixes.push(path),
+            }
+        }
+        common_prefixes.sort_unstable();
+        common_prefixes.dedup();
+        Ok(ListResult {
+            common_prefixes,
+            objects,
+            extensions: Extensions::new(),
+        })
+    }
+
+    async fn put_opts(&self, _location: &Path, _payload: PutPayload, _opts: PutOptions) -> Result<PutResult> {
+        self.not_possible("writing")
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _location: &Path,
+        _opts: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        self.not_possible("writing")
+    }
+
+    fn delete_stream(
+        &self,
+        _locations: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let refused = self.not_possible("deleting");
+        futures::stream::once(async { refused }).boxed()
+    }
+
+    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> Result<()> {
+        self.not_possible("copying")
+    }
+}
+
+impl fmt::Display for RqbitStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.daemon, f)
+    }
+}
+
+impl fmt::Debug for RqbitStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RqbitStore({self})")
+    }
+}

@@ -7,6 +7,7 @@
 //! that, the connection is closed. [`Service`] puts object_store on top: it turns failing statuses into typed
 //! [`Failure`]s and repeats what may be repeated. Why not reqwest: docs/decisions/0002-http-transport.md.
 
+mod auth;
 mod body;
 mod connect;
 mod failure;
@@ -22,6 +23,7 @@ use forebay_types::{Clock, SystemClock};
 use http::{Request, Response};
 use object_store::client::HttpRequestBody;
 
+pub(crate) use auth::Auth;
 pub use body::Body;
 pub use failure::{Failure, xml_element};
 pub use meter::WireMeter;

@@ -36,6 +36,8 @@ mod objects;
 #[cfg(feature = "full")]
 mod postgres;
 pub mod raw;
+#[cfg(feature = "rqbit")]
+pub mod rqbit;
 #[cfg(feature = "full")]
 mod web;
 

@@ -27,6 +27,30 @@ pub const MAX_WEB_DEPTH: usize = 128;
 /// Redirects followed for one HTTP request.
 pub const MAX_REDIRECTS: usize = 10;
 
+/// Largest list of a client's torrents, in bytes: about 100,000 torrents.
+pub const MAX_TORRENT_LIST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Largest description of one torrent, in bytes: about 300,000 files with long names.
+pub const MAX_TORRENT_DETAILS_BYTES: usize = 64 * 1024 * 1024;
+
+/// Largest report how a torrent is doing, in bytes: a number of up to 20 digits for each of [`MAX_TORRENT_FILES`].
+pub const MAX_TORRENT_STATS_BYTES: usize = 32 * 1024 * 1024;
+
+/// Largest bit field of a torrent's pieces, in bytes: 64 million pieces, 1 TiB in the smallest pieces in use (16 KiB).
+pub const MAX_TORRENT_HAVES_BYTES: usize = 8 * 1024 * 1024;
+
+/// Most files shown of one torrent: as many as of a web server's directory.
+pub const MAX_TORRENT_FILES: usize = 1_000_000;
+
+/// Directories of a torrent that may lie in each other: as many as of a web server, and few enough for any stack.
+pub const MAX_TORRENT_DEPTH: usize = 128;
+
+/// Longest name shown of a torrent's file or directory, in bytes: NAME_MAX of Linux.
+pub const MAX_TORRENT_NAME_BYTES: usize = 255;
+
+/// Longest wait for a torrent client's answer to what it knows without its peers, with all repeats of the question.
+pub const MAX_TORRENT_ANSWER_WAIT: Duration = Duration::from_secs(30);
+
 /// Longest wait that a server may ask for by Retry-After and get.
 pub const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 

@@ -1,6 +1,6 @@
 //! All objects below a prefix, for commands that take each of them.
 
-use forebay_source::{Location, Source};
+use forebay_source::{Location, Scheme, Source};
 use forebay_types::ErrorKind;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -13,8 +13,12 @@ use crate::session::Session;
 /// request is ready when a connection is.
 const OBJECTS_PER_CONNECTION: f64 = 1.25;
 
-/// How many of the objects are worked on at a time.
-pub(crate) fn at_a_time(session: &Session) -> usize {
+/// How many of the objects are worked on at a time. A torrent client has few places for streams: who waits for one only
+/// comes closer to its deadline.
+pub(crate) fn at_a_time(session: &Session, scheme: Scheme) -> usize {
+    if scheme == Scheme::Rqbit {
+        return session.settings.rqbit.max_streams;
+    }
     (session.settings.range.max_connections as f64 * OBJECTS_PER_CONNECTION).ceil() as usize
 }
 

@@ -11,7 +11,9 @@ mod snapshot;
 mod socket;
 mod status;
 mod view;
+mod watch;
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -19,17 +21,18 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use forebay_mount::{Mount, MountError};
-use forebay_source::Location;
+use forebay_source::{Location, Scheme, Source};
 use forebay_types::{ErrorKind, SystemClock, printable};
 use forebay_vfs::{BucketNamespace, Tree, TreeOptions, VfsError};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::args::{MountArgs, UnmountArgs};
-use crate::env::Env;
+use crate::env::{DETACHED_URL, Env};
 use crate::exit::{CliError, Result};
 use crate::session::{Session, interrupted};
 use socket::Socket;
+use watch::Watch;
 
 /// What the other process says when the mount answers.
 const READY: &str = "ready";
@@ -50,7 +53,7 @@ pub(crate) fn mount(session: &Session, env: &Env, args: &MountArgs) -> Result<()
     if args.status {
         return status::run(session, env, args);
     }
-    let pid = start()?;
+    let pid = start(args)?;
     let answer = Mounted {
         url: url(args)?.parse::<Location>()?.to_string(),
         dir: &args.dir,
@@ -67,12 +70,16 @@ fn url(args: &MountArgs) -> Result<&str> {
 }
 
 /// Starts the process that serves the mount, and waits until it answers; its number.
-fn start() -> Result<u32> {
+fn start(args: &MountArgs) -> Result<u32> {
     let failed = |e: std::io::Error| CliError::new(e.kind().into(), format!("cannot start the daemon: {e}"));
     let program = std::env::current_exe().map_err(failed)?;
     let mut command = Command::new(program);
     let words = crate::args::words().map_err(CliError::usage)?;
+    let (words, secret) = fit_to_show(words, args)?;
     command.args(words.into_iter().skip(1)).arg("--detached");
+    if let Some(url) = secret {
+        command.env(DETACHED_URL, url);
+    }
     // A session of its own: it outlives the terminal.
     command
         .stdin(Stdio::null())
@@ -91,8 +98,32 @@ fn start() -> Result<u32> {
     Err(CliError::already_said(status.code()))
 }
 
+/// The words for the process that serves the mount, which everybody on this machine may read: a URL with credentials
+/// stands there as it may be shown, and is given back to be handed over in another way.
+fn fit_to_show(mut words: Vec<OsString>, args: &MountArgs) -> Result<(Vec<OsString>, Option<&str>)> {
+    let Some(typed) = args.url.as_deref() else {
+        return Ok((words, None));
+    };
+    let location: Location = typed.parse()?;
+    let url = match &location {
+        Location::Web(url) | Location::Rqbit { api: url, .. } => url,
+        Location::Bucket { .. } | Location::File(_) | Location::Direct(_) => return Ok((words, None)),
+    };
+    // A query may be a signature.
+    let has_secrets = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
+    if !has_secrets {
+        return Ok((words, None));
+    }
+    for word in words.iter_mut().filter(|word| *word == typed) {
+        *word = location.to_string().into();
+    }
+    Ok((words, Some(typed)))
+}
+
 async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
-    let (location, source) = session.open(url(args)?)?;
+    let handed = env.detached_url.as_ref().filter(|_| args.detached);
+    let typed = handed.map_or_else(|| url(args), |url| Ok(&url.0))?;
+    let (location, source) = session.open(typed)?;
     // A prefix of a bucket that has no key yet is empty; a directory that is not there is a mistake.
     if let Location::File(path) | Location::Direct(path) = &location
         && !path.exists()
@@ -102,21 +133,27 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
             format!("{location} does not exist"),
         ));
     }
-    let config = session.settings.range_config(location.scheme(), &source.profile);
+    let scheme = location.scheme();
+    let config = session.settings.range_config(scheme, &source.profile);
     let (config, name) = (Arc::new(config), location.file_name());
     let namespace = BucketNamespace::find(source.clone(), name.as_deref(), config);
-    let namespace = namespace.await.map_err(|e| failed(&e))?;
+    let namespace = namespace.await.map_err(|e| failed(&location, &e))?;
     if namespace.is_prefix() {
         // A web server may have pages there that name no files: better said now than by an empty mount.
         let listed = source.check_listing().await;
         listed.map_err(|e| CliError::store(&location.to_string(), &e))?;
+        if scheme == Scheme::Rqbit {
+            check_torrents(&location, &source).await?;
+        }
     }
     let settings = &session.settings.mount;
     let namespace = namespace.freshness(settings.freshness());
     let clock = Arc::new(SystemClock::new());
     let tree = Tree::new(Arc::new(namespace), TreeOptions::default(), clock);
     let reader = session.reader_or_none(source.profile.cached);
-    let options = settings.options(format!("forebay:{location}"), args.allow_other);
+    let shown = format!("forebay:{location}");
+    let options = session.settings.mount_options(scheme, shown, args.allow_other);
+    let watched = Watch::of(session, scheme, &options);
     let stop = interrupted();
     tokio::pin!(stop);
     // Heard from here on: a signal between mount and wait would leave a mount without a process, and its socket.
@@ -146,11 +183,24 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
         }
         () = stop => {}
         () = tell(socket, mount.clone()) => {}
+        () = watch::torrents(watched, &mount) => {}
     }
     mount
         .unmount()
         .map_err(|e| CliError::local(&args.dir, "unmount", &e))?;
     // Who has files open there goes on with them as long as this process lives, which it does not.
+    Ok(())
+}
+
+/// A client that cannot be asked, and a torrent that it has not: better said now than by a mount that stays empty.
+async fn check_torrents(location: &Location, source: &Source) -> Result<()> {
+    let listed = source.store.list_with_delimiter(Some(&source.path)).await;
+    let listed = listed.map_err(|e| CliError::store(&location.to_string(), &e))?;
+    let is_empty = listed.objects.is_empty() && listed.common_prefixes.is_empty();
+    if is_empty && !source.path.is_root() {
+        let message = format!("{location}: nothing of that name or below it");
+        return Err(CliError::new(ErrorKind::NotFound, message));
+    }
     Ok(())
 }
 
@@ -199,8 +249,14 @@ pub(crate) fn unmount(args: &UnmountArgs) -> Result<()> {
     })
 }
 
-fn failed(error: &VfsError) -> CliError {
-    CliError::new(error.kind(), error.to_string())
+fn failed(location: &Location, error: &VfsError) -> CliError {
+    match error {
+        // The root has no name of its own that would say which source it is.
+        VfsError::Source { source, .. } if location.scheme() == Scheme::Rqbit => {
+            CliError::store(&location.to_string(), source)
+        }
+        _ => CliError::new(error.kind(), error.to_string()),
+    }
 }
 
 impl From<MountError> for CliError {

@@ -43,6 +43,12 @@ struct Answer {
 
 pub(crate) fn run(session: &Session, args: &PutArgs) -> Result<()> {
     let clock = SystemClock::new();
+    if let location @ Location::Rqbit { .. } = args.url.parse()? {
+        let message = format!("{location}: a file cannot be put into a torrent client");
+        return Err(CliError::new(ErrorKind::Unsupported, message).hint(
+            "a torrent is made of the files on the client's disk: put them there, and add them to rqbit",
+        ));
+    }
     let input = Input::open(&args.src)?;
     let (location, source) = session.open(&args.url)?;
     let place = Place::new(&location, source, &input, args.no_clobber)?;

@@ -116,7 +116,10 @@ impl Warming<'_> {
             Ok(one(reader.clone(), target.known(&meta)))
         });
         let done = &mut self.done;
-        parallel::for_each(jobs, below::at_a_time(session), |one| done.push(one)).await?;
+        parallel::for_each(jobs, below::at_a_time(session, location.scheme()), |one| {
+            done.push(one);
+        })
+        .await?;
         self.skipped += source.skipped_names();
         Ok(())
     }

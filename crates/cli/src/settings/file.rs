@@ -8,7 +8,7 @@ use forebay_types::{limits::MAX_SETTINGS_BYTES, printable};
 use toml::{Table, Value};
 
 use super::keys::{KEYS, Key, nearest};
-use super::{Kind, Origin, Settings};
+use super::{Kind, Origin, Settings, old};
 use crate::args::Global;
 use crate::env::Env;
 use crate::exit::{CliError, Result};
@@ -74,13 +74,16 @@ fn apply_text(settings: &mut Settings, path: &Path, text: &str) -> Result<()> {
             printable(error.message())
         ))
     })?;
+    let old = old::findings(&tables);
+    if !old.is_empty() {
+        let message = format!("the settings file {}: {}", shown(path), old.join("; "));
+        return Err(CliError::usage(message)
+            .hint("`forebay config show --config /dev/null` lists all settings and their values"));
+    }
     for (table, content) in &tables {
         let Value::Table(content) = content else {
             return Err(outside(path, table));
         };
-        if table == OLD_TABLE {
-            return Err(old_table(path, content));
-        }
         if !tables_known().any(|known| known == table) {
             return Err(unknown_table(path, table));
         }
@@ -141,24 +144,6 @@ fn sizes_text(sizes: &Table) -> std::result::Result<String, String> {
         )),
     });
     Ok(pairs.collect::<std::result::Result<Vec<_>, _>>()?.join(","))
-}
-
-/// A table of the tools that came before, and what its keys are now.
-const OLD_TABLE: &str = "performance";
-
-fn old_table(path: &Path, content: &Table) -> CliError {
-    let now: Vec<String> = content
-        .keys()
-        .filter_map(|name| KEYS.iter().find(|key| key.parts() == ("readahead", name)))
-        .map(|key| format!("{OLD_TABLE}.{} is now {}", key.parts().1, key.name))
-        .collect();
-    let error = CliError::usage(format!(
-        "the settings file {}: there is no table [{OLD_TABLE}] any more{}{}",
-        shown(path),
-        if now.is_empty() { "" } else { ": " },
-        now.join(", ")
-    ));
-    error.hint("write [readahead] in its place; `forebay config show` lists all settings")
 }
 
 fn tables_known() -> impl Iterator<Item = &'static str> {

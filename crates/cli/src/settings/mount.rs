@@ -42,7 +42,7 @@ impl MountSettings {
     }
 
     /// How `source`, as it may be shown, is mounted.
-    pub(crate) fn options(&self, source: String, allow_other: bool) -> MountOptions {
+    pub(super) fn options(&self, source: String, allow_other: bool) -> MountOptions {
         MountOptions {
             source,
             allow_other,

@@ -31,5 +31,6 @@ mod put;
 mod reading;
 mod secrets;
 mod settings;
+mod torrents;
 mod warming;
 mod web;

@@ -2,9 +2,11 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use forebay_range::Target;
 use forebay_reader::{Handle, OpenOptions};
+use forebay_source::FileFacts;
 use forebay_types::Version;
 use forebay_vfs::{Ino, OpenTarget};
 use rustix::io::Errno;
@@ -30,6 +32,10 @@ pub(super) struct OpenFile {
     /// Its backing file is held as long as the kernel may read it by itself.
     pub(super) opened: Opened,
     pub(super) figures: FileCounters,
+    /// What it is in the source. Its name may be gone from the tree.
+    pub(super) target: Target,
+    /// How it was doing when the source was asked last, if that knows.
+    facts: Mutex<Option<FileFacts>>,
 }
 
 /// Where its bytes come from.
@@ -42,6 +48,11 @@ pub(super) enum Bytes {
 }
 
 impl OpenFile {
+    /// To look at or to put in; held for a moment only.
+    pub(super) fn facts(&self) -> MutexGuard<'_, Option<FileFacts>> {
+        self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// A local file that has all of its bytes.
     pub(super) fn in_one_file(&self) -> Option<BorrowedFd<'_>> {
         match (&self.whole, &self.bytes) {
@@ -77,23 +88,23 @@ impl Fs {
                     Bytes::Local(Arc::new(found.file))
                 }
                 None => {
-                    let opened = this.reader.open(target, OpenOptions::default()).await;
+                    let opened = this.reader.open(target.clone(), OpenOptions::default()).await;
                     let handle = opened.map_err(|e| this.read_failed(ino, &e))?;
                     Bytes::Remote(handle)
                 }
             };
-            Ok((bytes, attr.version))
+            Ok((bytes, target, attr.version))
         };
         self.park(reply, ask, move |this, reply, opened| {
             let Some(reply) = reply else { return };
             match opened {
-                Ok((bytes, version)) => this.opened(ino, bytes, &version, reply),
+                Ok((bytes, target, version)) => this.opened(ino, bytes, target, &version, reply),
                 Err(errno) => reply.error(errno),
             }
         });
     }
 
-    fn opened(&self, ino: Ino, bytes: Bytes, version: &Version, reply: Reply) {
+    fn opened(&self, ino: Ino, bytes: Bytes, target: Target, version: &Version, reply: Reply) {
         if !self.tree.opened(ino, version) {
             // The kernel looks the name up again, and finds the newer version there.
             return reply.error(Errno::STALE);
@@ -124,6 +135,8 @@ impl Fs {
             whole,
             opened,
             figures: FileCounters::new(&self.clock),
+            target,
+            facts: Mutex::default(),
         }));
         // Nothing is written, so a close has nothing to ask: who is killed need not wait for a daemon that is stopped.
         let flags = flags | fopen::NOFLUSH;

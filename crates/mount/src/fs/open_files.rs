@@ -9,11 +9,40 @@ use super::Fs;
 use super::file::{Bytes, OpenFile};
 use crate::options::IoMode;
 use crate::passthrough::Opened;
-use crate::status::{FileMode, FileStatus, LISTED, WindowStatus};
+use crate::status::{FileMode, FileStatus, LISTED, TorrentStatus, WindowStatus};
 
 impl Fs {
     /// How many files are open, and those of them that are listed.
     pub(crate) fn open_files(&self) -> (u64, Vec<FileStatus>) {
+        let (number, open) = self.listed();
+        let files = open.iter().map(|(id, file)| self.of(*id, file));
+        (number, files.collect())
+    }
+
+    /// Asks the source once for each file that is open, and listed, how it is doing.
+    pub(crate) async fn refresh_facts(&self) {
+        let (_, mut open) = self.listed();
+        // Two opens of one file are one question.
+        open.sort_by(|(_, a), (_, b)| a.target.path.cmp(&b.target.path));
+        for opens in open.chunk_by(|(_, a), (_, b)| a.target.path == b.target.path) {
+            let path = &opens[0].1.target.path;
+            let facts = match self.source.file_facts(path).await {
+                // Of this source there is nothing to know.
+                None => return,
+                Some(Ok(facts)) => Some(facts),
+                Some(Err(error)) => {
+                    tracing::debug!(%path, %error, "how the file is doing is not known");
+                    None
+                }
+            };
+            for (_, file) in opens {
+                file.facts().clone_from(&facts);
+            }
+        }
+    }
+
+    /// How many files are open, and those that are listed, in the order in which they were opened.
+    fn listed(&self) -> (u64, Vec<(u64, Arc<OpenFile>)>) {
         // Nothing but references is taken under the lock that every read needs.
         let mut open: Vec<(u64, Arc<OpenFile>)> = {
             let files = self.files.lock();
@@ -25,8 +54,7 @@ impl Fs {
             open.truncate(LISTED);
         }
         open.sort_unstable_by_key(|(id, _)| *id);
-        let files = open.iter().map(|(id, file)| self.of(*id, file));
-        (number, files.collect())
+        (number, open)
     }
 
     fn of(&self, id: u64, file: &OpenFile) -> FileStatus {
@@ -50,6 +78,7 @@ impl Fs {
             requests: 0,
             windows: Vec::new(),
             errors: figures.errors.load(Relaxed),
+            torrent: file.facts().as_ref().map(TorrentStatus::of),
         };
         match &file.bytes {
             Bytes::Local(file) => status.size = file.metadata().map_or(0, |metadata| metadata.len()),

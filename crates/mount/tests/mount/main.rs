@@ -13,6 +13,7 @@ mod modes;
 mod parallel;
 mod readers;
 mod reads;
+mod refreshed;
 mod replaced;
 mod storm;
 mod web;

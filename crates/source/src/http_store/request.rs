@@ -5,62 +5,10 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use object_store::client::HttpRequestBody;
 use object_store::{Extensions, GetOptions, GetRange};
-use percent_encoding::percent_decode_str;
 use url::Url;
 
 use crate::location::public_url;
-use crate::transport::{Body, Failure, Transport, send_repeating};
-
-/// User and password of a URL, as the Authorization header that they become.
-#[derive(Clone)]
-pub(super) struct Auth {
-    header: HeaderValue,
-    user: String,
-}
-
-impl Auth {
-    /// Moves them out of `url`.
-    pub(super) fn take_from(url: &mut Url) -> Option<Self> {
-        if url.username().is_empty() && url.password().is_none() {
-            return None;
-        }
-        let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let user = decode(url.username());
-        let pair = format!("{user}:{}", decode(url.password().unwrap_or_default()));
-        // Cannot fail for a URL that has a host, and http URLs have one.
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        let mut header = HeaderValue::from_str(&format!("Basic {}", base64(pair.as_bytes()))).ok()?;
-        header.set_sensitive(true);
-        Some(Self { header, user })
-    }
-
-    /// Tells users apart without their passwords.
-    pub(super) fn scope(&self) -> String {
-        self.user.clone()
-    }
-}
-
-/// RFC 4648 §4, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let bits = group
-            .iter()
-            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
-            << (8 * (3 - group.len()));
-        for place in 0..4 {
-            let index = (bits >> (18 - 6 * place)) as usize & 63;
-            text.push(if place <= group.len() {
-                char::from(ALPHABET[index])
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
+use crate::transport::{Auth, Body, Failure, Transport, send_repeating};
 
 /// Method, headers and marks of a request; the same again after a redirect.
 pub(super) struct Wanted {
@@ -173,9 +121,7 @@ pub(super) async fn send(
         if let Some(auth) = auth
             && url.origin() == home
         {
-            request
-                .headers_mut()
-                .insert(header::AUTHORIZATION, auth.header.clone());
+            request.headers_mut().insert(header::AUTHORIZATION, auth.header());
         }
         let response = send_repeating(transport, request).await?;
         let redirect = matches!(
@@ -218,31 +164,4 @@ pub(super) async fn send(
         let _ = url.set_password(None);
     }
     Err(Failure::Redirect("in circles"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        for (plain, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(plain.as_bytes()), text);
-        }
-    }
-
-    #[test]
-    fn credentials_leave_the_url() {
-        let mut url: Url = "https://al%40ice:s%3Acret@host/x".parse().unwrap();
-        let auth = Auth::take_from(&mut url).unwrap();
-        assert_eq!(url.as_str(), "https://host/x");
-        assert_eq!(auth.header, format!("Basic {}", base64(b"al@ice:s:cret")));
-        assert!(!format!("{:?}", auth.header).contains("Basic"));
-    }
 }

@@ -8,6 +8,7 @@ mod direct;
 mod faults;
 mod listing;
 mod refusals;
+mod rqbit;
 mod secrets;
 mod server;
 mod transport;

@@ -10,5 +10,7 @@ mod faults;
 mod full;
 mod life;
 mod raw;
+#[cfg(feature = "rqbit")]
+mod rqbit;
 #[cfg(feature = "full")]
 mod store;

@@ -41,6 +41,22 @@ impl Tree {
         shared.list_shared(&place, 0).await
     }
 
+    /// Asks for the names of the root anew, though what is known of them may still be believed: for a source where names
+    /// come and go without anybody looking. New names are there from then on, and of those that are gone the kernel hears
+    /// by [`Changes`](crate::Changes). It shares the request with others only if that was begun after this call.
+    ///
+    /// # Errors
+    /// What the namespace says; what was known stays as it was.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up its wait. The request ends when nobody waits for it.
+    pub async fn refresh_root(&self) -> Result<(), VfsError> {
+        let shared = &self.shared;
+        let place = shared.table().dir(Ino::ROOT)?.place.clone();
+        let since = shared.ask();
+        shared.list_shared(&place, since).await.map(drop)
+    }
+
     /// The attributes of the name at `index`, of which the kernel holds one more reference then: for readdirplus, once
     /// for each entry that goes into the reply. `None`, and no reference, if the name is not there any more.
     pub fn refer(&self, dir: &DirSnapshot, index: usize) -> Option<Attr> {

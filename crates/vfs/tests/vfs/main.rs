@@ -8,6 +8,7 @@ mod local;
 mod model;
 mod names;
 mod order;
+mod refresh;
 mod requests;
 mod threads;
 mod world;

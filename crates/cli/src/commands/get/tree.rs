@@ -52,7 +52,7 @@ pub(crate) async fn get(
         .fetch())
     });
     let mut report = Report::new(&dest.to_string_lossy(), 0, 0);
-    parallel::for_each(jobs, below::at_a_time(session), |fetched| {
+    parallel::for_each(jobs, below::at_a_time(session, location.scheme()), |fetched| {
         bar.inc(1);
         match fetched {
             Some(bytes) => {

@@ -84,6 +84,17 @@ pub(super) struct File {
     pub(super) requests: u64,
     pub(super) windows: Vec<Window>,
     pub(super) errors: u64,
+    pub(super) torrent: Option<Torrent>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct Torrent {
+    pub(super) state: String,
+    pub(super) present: u64,
+    pub(super) peers: Option<u32>,
+    pub(super) download_bps: Option<u64>,
+    pub(super) ranges: Vec<(u64, u64)>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

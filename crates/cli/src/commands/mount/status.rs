@@ -41,7 +41,7 @@ pub(super) fn run(session: &Session, env: &Env, args: &MountArgs) -> Result<()> 
     let mut place = found(&args.dir);
     if args.url.is_some() && !matches!(place, Ok(Place { is_ours: true, .. })) {
         // Whatever is wrong with the directory, mounting says it better.
-        start()?;
+        start(args)?;
         place = found(&args.dir);
     }
     let Place { dir, is_ours } = place?;

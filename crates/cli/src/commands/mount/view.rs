@@ -1,10 +1,11 @@
 //! A status as lines of text. Pure.
 
+mod bar;
 mod table;
 
 use forebay_types::{ByteSize, printable};
 
-use super::snapshot::{File, Snapshot};
+use super::snapshot::{File, Snapshot, Torrent};
 use table::{Column, Side, table};
 
 /// What a view may fill.
@@ -56,7 +57,12 @@ pub(super) fn lines(now: &Snapshot, before: Option<&Snapshot>, room: Room) -> Ve
         files.len().min(left - 1)
     };
     lines.push(String::new());
-    lines.extend(table(&COLUMNS, &files[..shown], room.columns));
+    let has_torrents = now.files.iter().any(|file| file.torrent.is_some());
+    let columns: Vec<&Column> = match has_torrents {
+        true => COLUMNS.iter().chain(&OF_TORRENTS).collect(),
+        false => COLUMNS.iter().collect(),
+    };
+    lines.extend(table(columns, &files[..shown], room.columns));
     if !fits {
         let more = format!("… and {} more open", open - shown as u64);
         lines.push(cut(&more, room.columns));
@@ -147,6 +153,43 @@ const COLUMNS: [Column; 12] = [
     Column::new("ERRS", Side::Right, 8, |file, _| file.errors.to_string()),
     Column::new("WINDOW", Side::Right, 7, |file, _| window(file)),
 ];
+
+/// Beside them, where there are files of torrents.
+const OF_TORRENTS: [Column; 3] = [
+    Column::new("HERE", Side::Left, 12, |file, _| of_torrent(file, here)),
+    Column::new("DOWN", Side::Right, 1, |file, _| of_torrent(file, down)),
+    Column::new("PEERS", Side::Right, 8, |file, _| of_torrent(file, peers)),
+];
+
+fn of_torrent(file: &File, text: fn(&File, &Torrent) -> String) -> String {
+    file.torrent
+        .as_ref()
+        .map_or_else(|| "-".to_owned(), |torrent| text(file, torrent))
+}
+
+/// What the client has of it: where, and how much.
+fn here(file: &File, torrent: &Torrent) -> String {
+    // An empty file is all there.
+    let part = part(torrent.present, file.size).unwrap_or(1.0);
+    format!(
+        "{} {:>6}",
+        bar::bar(&torrent.ranges, file.size),
+        percent(Some(part))
+    )
+}
+
+fn down(_: &File, torrent: &Torrent) -> String {
+    let rate = torrent.download_bps;
+    rate.map_or_else(|| "-".to_owned(), |rate| format!("{}/s", size(rate)))
+}
+
+/// Peers that it is connected to; if there can be none, why.
+fn peers(_: &File, torrent: &Torrent) -> String {
+    match torrent.peers {
+        Some(peers) => peers.to_string(),
+        None => printable(&torrent.state).into_owned(),
+    }
+}
 
 /// The largest window of a file: where its reader is and how much is ahead of it; how many windows there are.
 fn window(file: &File) -> String {

@@ -80,6 +80,34 @@ fn mistakes_are_told_with_place_and_help() {
             "[cache]\nwrite = 1",
             ["1 is not auto, direct or buffered", "cache.write"],
         ),
+        (
+            "[performance]\nread_timeout = 30\ncheck_pieces_before_read = true",
+            [
+                "performance.read_timeout is now rqbit.read_timeout",
+                "performance.check_pieces_before_read is gone: a read waits",
+            ],
+        ),
+        (
+            "[api]\nurl = \"http://127.0.0.1:3030\"\npassword = \"x\"",
+            [
+                "api.url is gone: the URL is typed",
+                "api.password is gone: set RQBIT",
+            ],
+        ),
+        (
+            "[cache]\nmetadata_ttl = 60\ntorrent_list_ttl = 30",
+            [
+                "cache.metadata_ttl is now mount.ttl",
+                "cache.torrent_list_ttl is now rqbit.believed",
+            ],
+        ),
+        (
+            "max_concurrent_reads = 10\n[mount]\nmount_point = \"/mnt\"",
+            [
+                "max_concurrent_reads is now rqbit.max_streams",
+                "mount.mount_point is gone: the directory is typed",
+            ],
+        ),
         ("hedge = true", ["'hedge' stands outside of a table", "[range]"]),
         ("chunk_size = 1", ["outside of a table", "[range] or [file]"]),
         ("[file]\nca_file = \"x\"", ["no key 'ca_file'", "table [http]"]),

@@ -21,6 +21,9 @@ impl LogStore {
             .parse()
             .map_err(|e: forebay_source::LocationError| e.to_string())?;
         match &location {
+            Location::Rqbit { .. } => {
+                Err("a torrent client cannot be written to: use s3://, gs://, az:// or file:///".to_owned())
+            }
             Location::Web(_) => {
                 Err("a web server cannot be written to: use s3://, gs://, az:// or file:///".to_owned())
             }

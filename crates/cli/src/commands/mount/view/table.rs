@@ -41,9 +41,9 @@ const GAP: usize = 2;
 const PATH: usize = 24;
 
 /// A head and a line for each row, none wider than `width`.
-pub(super) fn table(columns: &[Column], rows: &[(&File, Option<f64>)], width: usize) -> Vec<String> {
+pub(super) fn table(columns: Vec<&Column>, rows: &[(&File, Option<f64>)], width: usize) -> Vec<String> {
     let mut columns: Vec<(&Column, Vec<String>, usize)> = columns
-        .iter()
+        .into_iter()
         .map(|column| {
             let texts: Vec<String> = rows
                 .iter()

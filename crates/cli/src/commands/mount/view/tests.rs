@@ -1,4 +1,6 @@
-use super::super::snapshot::{Requests, Window};
+use forebay_mount::TorrentStatus;
+
+use super::super::snapshot::{Requests, Torrent, Window};
 use super::*;
 
 const MIB: u64 = 1 << 20;
@@ -177,5 +179,81 @@ fn times_have_two_units() {
         (90_061.0, "1d01h"),
     ] {
         assert_eq!(time(seconds), text);
+    }
+}
+
+fn torrent(state: &str, present: u64, peers: Option<u32>) -> Torrent {
+    Torrent {
+        state: state.to_owned(),
+        present,
+        peers,
+        download_bps: peers.map(|_| 3 * MIB),
+        ranges: vec![(0, present)],
+    }
+}
+
+#[test]
+fn of_torrents_what_is_there_and_who_gives_more_is_shown() {
+    let mut files = [
+        file(1, "film.mkv", 3),
+        file(2, "paused.mkv", 2),
+        file(3, "other", 1),
+    ];
+    for file in &mut files {
+        file.size = 100 * MIB;
+    }
+    files[0].torrent = Some(torrent("live", 40 * MIB, Some(3)));
+    files[1].torrent = Some(torrent("paused", 100 * MIB, None));
+    let text = lines(&snapshot(1.0, files.to_vec()), None, Room::UNBOUNDED);
+    let row = |name: &str| text.iter().find(|line| line.ends_with(name)).unwrap();
+    let live = "█".repeat(8) + &"░".repeat(12) + "  40.0%";
+    assert!(row("film.mkv").contains(&live), "{text:#?}");
+    assert!(row("film.mkv").ends_with("3MiB/s       3  film.mkv"), "{text:#?}");
+    assert!(
+        row("paused.mkv").ends_with("100.0%       -  paused  paused.mkv"),
+        "{text:#?}"
+    );
+    let words: Vec<&str> = row("other").split_whitespace().rev().take(4).collect();
+    assert_eq!(words, ["other", "-", "-", "-"], "{text:#?}");
+    // It stays where there is little room, and no column is there for nothing.
+    let narrow = lines(&snapshot(1.0, files.to_vec()), None, room(80, 30));
+    assert!(narrow.iter().any(|line| line.contains(&live)), "{narrow:#?}");
+    let without = lines(&snapshot(1.0, files[2..].to_vec()), None, Room::UNBOUNDED);
+    assert!(!without.iter().any(|line| line.contains("PEERS")), "{without:#?}");
+}
+
+#[test]
+fn what_a_mount_says_of_a_torrent_is_understood() {
+    let status = TorrentStatus {
+        state: "live".to_owned(),
+        error: None,
+        present: 500,
+        peers: Some(3),
+        download_bps: Some(1_000_000),
+        ranges: vec![(0, 100), (500, 900)],
+    };
+    let json = serde_json::to_value(&status).unwrap();
+    let expected = serde_json::json!({
+        "state": "live",
+        "error": null,
+        "present": 500,
+        "peers": 3,
+        "download_bps": 1_000_000,
+        "ranges": [[0, 100], [500, 900]],
+    });
+    assert_eq!(json, expected);
+    let understood: Torrent = serde_json::from_value(json).unwrap();
+    let expected = Torrent {
+        state: "live".to_owned(),
+        present: 500,
+        peers: Some(3),
+        download_bps: Some(1_000_000),
+        ranges: vec![(0, 100), (500, 900)],
+    };
+    assert_eq!(understood, expected);
+    // Of other files, and by a process of an older version, nothing is said.
+    for file in ["{}", r#"{"torrent":null}"#] {
+        let file: File = serde_json::from_str(file).unwrap();
+        assert!(file.torrent.is_none());
     }
 }
