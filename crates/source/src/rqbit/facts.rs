@@ -2,7 +2,9 @@
 
 use forebay_types::ByteRange;
 
-use super::{Daemon, Details, Haves, InfoHash, Peers, State, TorrentFault};
+#[cfg(test)]
+use super::Details;
+use super::{Daemon, Haves, InfoHash, Peers, State, TorrentFault};
 use crate::transport::Failure;
 
 /// What a torrent client tells of a file.
