@@ -130,11 +130,16 @@ impl Session {
     /// Opens a URL as typed.
     pub(crate) fn open(&self, url: &str) -> Result<(Location, Source)> {
         let location: Location = url.parse()?;
+        let source = self.open_location(&location)?;
+        Ok((location, source))
+    }
+
+    /// Opens what a URL means.
+    pub(crate) fn open_location(&self, location: &Location) -> Result<Source> {
         if location.scheme() == Scheme::Rqbit {
             self.settings.check_rqbit_userpass()?;
         }
-        let source = self.opener.open(&location)?;
-        Ok((location, source))
+        Ok(self.opener.open(location)?)
     }
 
     /// The object that the URL names, ready to be read.

@@ -13,6 +13,7 @@ mod mount;
 mod old;
 mod readahead;
 mod rqbit;
+mod torrent;
 mod value;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,7 @@ pub(crate) use mount::MountSettings;
 pub(crate) use old::{PREFIX as OLD_PREFIX, variable as old_variable};
 pub(crate) use readahead::ReadAheadSettings;
 pub(crate) use rqbit::RqbitSettings;
+pub(crate) use torrent::TorrentSettings;
 pub(crate) use value::Kind;
 
 /// How `config show` calls [`Settings::rqbit_userpass`]: as its variable, in lower case.
@@ -55,6 +57,7 @@ pub(crate) struct Settings {
     pub(crate) mount: MountSettings,
     pub(crate) direct: DirectSettings,
     pub(crate) rqbit: RqbitSettings,
+    pub(crate) torrent: TorrentSettings,
     pub(crate) log: LogSettings,
     /// Settings of the cloud clients, by lower-case name of their environment variable.
     cloud: BTreeMap<String, String>,

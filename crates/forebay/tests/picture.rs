@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Who may depend on whom, dev-dependencies apart. A new arrow is a decision: it changes the picture first.
-const PICTURE: [(&str, &[&str]); 13] = [
+const PICTURE: [(&str, &[&str]); 14] = [
     ("types", &[]),
     ("disk", &["types"]),
     ("source", &["types", "disk"]),
@@ -15,6 +15,7 @@ const PICTURE: [(&str, &[&str]); 13] = [
     ("vfs", &["types", "source", "range"]),
     ("mount", &["types", "source", "range", "cache", "reader", "vfs"]),
     ("log", &["types", "source", "range", "cache", "reader"]),
+    ("torrent", &["types", "source"]),
     ("testkit", &["types"]),
     (
         "forebay",
@@ -43,6 +44,7 @@ const PICTURE: [(&str, &[&str]); 13] = [
             "vfs",
             "mount",
             "log",
+            "torrent",
             "testkit",
         ],
     ),

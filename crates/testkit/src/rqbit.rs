@@ -31,6 +31,7 @@ mod metainfo;
 mod proxy;
 mod session;
 mod storage;
+mod workers;
 
 pub use builder::RqbitBuilder;
 pub use metainfo::{Entry, Torrent, bare_torrent, make_torrent};

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use forebay_source::InfoHash;
+use forebay_source::{Failure, InfoHash};
 use librqbit::{AddTorrent, AddTorrentOptions, Session};
 
 use crate::error::TorrentError;
 use crate::magnet::Magnet;
-use crate::metainfo::check_depth;
-use crate::session::InProcess;
+use crate::session::{InProcess, id};
+use crate::stream::client;
 
 /// More bytes than a torrent file has: 64 MiB are the hashes of 7 TB in pieces of 2 MiB.
 const LONGEST_FILE: u64 = 64 << 20;
@@ -44,7 +44,9 @@ impl InProcess {
                 let add = AddTorrent::from_url(magnet.link());
                 add_to(&session, add, hash, &directory, peers).await
             });
-            return added.await.unwrap_or_else(|why| Err(TorrentError::Refused { hash, why }));
+            return added
+                .await
+                .unwrap_or_else(|why| Err(TorrentError::Refused { hash, why }));
         }
         let path = PathBuf::from(source);
         let read = self.run(async move { read(&path) }).await;
@@ -57,7 +59,29 @@ impl InProcess {
             let add = AddTorrent::from_bytes(bytes);
             add_to(&session, add, hash, &directory, peers).await
         });
-        added.await.unwrap_or_else(|why| Err(TorrentError::Refused { hash, why }))
+        added
+            .await
+            .unwrap_or_else(|why| Err(TorrentError::Refused { hash, why }))
+    }
+
+    /// Forgets a torrent: nothing more of it is downloaded, its streams end with [`TorrentFault::Gone`] within a second.
+    /// What is on disk stays.
+    ///
+    /// Dropping the future leaves the torrent either here or gone.
+    ///
+    /// # Errors
+    /// [`TorrentFault::Gone`] if there is none of this hash.
+    ///
+    /// [`TorrentFault::Gone`]: forebay_source::TorrentFault::Gone
+    pub async fn remove(&self, hash: InfoHash) -> Result<(), Failure> {
+        self.torrent(hash)?;
+        let session = Arc::clone(self.api.session());
+        let removed = self
+            .run(async move { session.delete(id(hash), false).await })
+            .await;
+        removed
+            .map_err(client)?
+            .map_err(|error| client(format!("{error:#}")))
     }
 }
 
@@ -115,7 +139,6 @@ fn read(path: &Path) -> Result<(Bytes, InfoHash), TorrentError> {
     if bytes.len() as u64 > LONGEST_FILE {
         return Err(wrong("it is larger than any torrent file (64 MiB)".to_owned()));
     }
-    check_depth(&bytes).map_err(|why| wrong(why.to_owned()))?;
     let parsed = librqbit::torrent_from_bytes(&bytes).map_err(|error| wrong(error.to_string()))?;
     let hash = InfoHash(parsed.info_hash.0);
     Ok((bytes.into(), hash))

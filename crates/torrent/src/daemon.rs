@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use forebay_source::{
-    Daemon, Details, Failure, FileBytes, Haves, InfoHash, Listed, Peers, State, Stats, TorrentFault, TorrentFile,
+    Daemon, Details, Failure, FileBytes, Haves, InfoHash, Listed, Peers, State, Stats, TorrentFault,
+    TorrentFile,
 };
 use forebay_types::ByteRange;
 use librqbit::{ManagedTorrent, TorrentMetadata, TorrentStatsState};

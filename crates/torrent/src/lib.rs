@@ -15,7 +15,6 @@ mod add;
 mod daemon;
 mod error;
 mod magnet;
-mod metainfo;
 mod options;
 mod session;
 mod stream;

@@ -134,14 +134,26 @@ mod tests {
         let magnet = Magnet::parse(&link).unwrap();
         assert_eq!(magnet.hash.to_string(), HASH);
         assert_eq!(magnet.name.as_deref(), Some("a b&c"));
-        assert_eq!(magnet.trackers, ["https://t.example/a?key=1", "udp://u.example:1"]);
+        assert_eq!(
+            magnet.trackers,
+            ["https://t.example/a?key=1", "udp://u.example:1"]
+        );
         assert_eq!(magnet.peers, ["127.0.0.1:80", "[::1]:81", "peer.example:82"]);
         let again = Magnet::parse(&magnet.link()).unwrap();
-        assert_eq!(again, Magnet { peers: Vec::new(), ..magnet });
+        assert_eq!(
+            again,
+            Magnet {
+                peers: Vec::new(),
+                ..magnet
+            }
+        );
         assert!(!again.link().contains("so="));
         let short = format!("MAGNET:?xt=urn:btih:{}", HASH.to_ascii_uppercase());
         assert!(Magnet::is(&short));
-        assert_eq!(Magnet::parse(&short).unwrap().link(), format!("magnet:?xt=urn:btih:{HASH}"));
+        assert_eq!(
+            Magnet::parse(&short).unwrap().link(),
+            format!("magnet:?xt=urn:btih:{HASH}")
+        );
     }
 
     #[test]
@@ -160,7 +172,10 @@ mod tests {
             ("magnet:?dn=x".to_owned(), "no hash"),
             ("magnet:?xt=urn:btmh:1220aa".to_owned(), "version 2"),
             ("magnet:?xt=urn:btih:abc".to_owned(), "40 hexadecimal"),
-            (format!("magnet:?xt=urn:btih:{HASH}&xt.1=urn:btih:{other}"), "two torrents"),
+            (
+                format!("magnet:?xt=urn:btih:{HASH}&xt.1=urn:btih:{other}"),
+                "two torrents",
+            ),
             (format!("magnet:?xt=urn:btih:{HASH}&x.pe=host"), "HOST:PORT"),
             (format!("magnet:?xt=urn:btih:{HASH}&x.pe=host:0"), "HOST:PORT"),
             (format!("magnet:?xt=urn:btih:{HASH}&x.pe=::1:80"), "HOST:PORT"),

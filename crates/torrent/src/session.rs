@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ const STOP: Duration = Duration::from_secs(5);
 pub struct InProcess {
     pub(crate) api: Api,
     pub(crate) directory: PathBuf,
-    pub(crate) peers: Vec<std::net::SocketAddr>,
+    pub(crate) peers: Vec<SocketAddr>,
     workers: Workers,
 }
 
@@ -103,20 +104,16 @@ impl InProcess {
     }
 
     /// Where peers may connect to, if they may.
-    pub fn listen_addr(&self) -> Option<std::net::SocketAddr> {
+    pub fn listen_addr(&self) -> Option<SocketAddr> {
         self.api.session().listen_addr()
     }
 
     /// Runs this on the session's threads; dropping the future ends it. Why it did not come to its end, if it did not.
-    pub(crate) fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
-    ) -> impl Future<Output = Result<T, String>> + use<T> {
-        let task = self.workers.spawn(work);
-        async move {
-            let mut task = task?;
-            (&mut task.0).await.map_err(|error| error.to_string())
-        }
+    ) -> Result<T, String> {
+        self.workers.run(work).await
     }
 
     /// The same without an answer, for as long as what it returns is kept.
@@ -142,7 +139,7 @@ fn create(directory: &Path) -> Result<(), TorrentError> {
 }
 
 fn session_options(
-    listen: Option<std::net::SocketAddr>,
+    listen: Option<SocketAddr>,
     dht: bool,
     upload_bps: Option<NonZeroU32>,
     download_bps: Option<NonZeroU32>,
@@ -200,7 +197,10 @@ impl Workers {
         Ok(Task(runtime.spawn(work)))
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Result<T, String> {
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, String> {
         let mut task = self.spawn(work)?;
         (&mut task.0).await.map_err(|error| error.to_string())
     }

@@ -10,13 +10,14 @@ use forebay_source::{Failure, FileBytes, InfoHash, TorrentFault};
 use forebay_types::ByteRange;
 use futures::stream;
 use librqbit::{ManagedTorrent, ManagedTorrentState, Session};
-use tokio::io::{AsyncReadExt, AsyncSeekExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncSeekExt};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::session::{InProcess, Task, id};
 
-/// Bytes handed over at a time, at most: a read of librqbit ends with a piece.
-const CHUNK: usize = 256 * 1024;
+/// Bytes handed over at a time, at most: a read of librqbit ends with a piece. Measured on a complete file of 512 MiB in
+/// memory: 64 KiB 5.0 GB/s and 0.19 CPU s/GB, 128 KiB 6.8 and 0.13, 256 KiB 9.6 and 0.10, 512 KiB and 1 MiB 14 and 0.07.
+const CHUNK: usize = 512 * 1024;
 
 /// Chunks that wait to be taken. With one less, reading and taking would be by turns.
 const AHEAD: usize = 2;
@@ -89,7 +90,11 @@ async fn next(reading: Option<Reading>) -> Option<(Result<Bytes, Failure>, Optio
 }
 
 impl Source {
-    async fn run(self, opened: oneshot::Sender<Result<(), Failure>>, chunks: mpsc::Sender<Result<Bytes, Failure>>) {
+    async fn run(
+        self,
+        opened: oneshot::Sender<Result<(), Failure>>,
+        chunks: mpsc::Sender<Result<Bytes, Failure>>,
+    ) {
         let mut stream = match self.open().await {
             Ok(stream) => stream.take(self.range.len()),
             Err(failure) => {
@@ -111,7 +116,9 @@ impl Source {
                 read = tokio::time::timeout(ASK_AGAIN, stream.read_buf(&mut chunk)) => read,
             };
             let sent = match read {
-                Err(_) if self.session.get(id(self.hash)).is_none() => Err(Failure::Torrent(TorrentFault::Gone { hash: self.hash })),
+                Err(_) if self.session.get(id(self.hash)).is_none() => {
+                    Err(Failure::Torrent(TorrentFault::Gone { hash: self.hash }))
+                }
                 Err(_) => continue,
                 Ok(Err(error)) => Err(self.failure(&error.to_string())),
                 Ok(Ok(0)) => Err(client("the file ended before its end")),
@@ -133,12 +140,14 @@ impl Source {
         }
     }
 
-    async fn open(&self) -> Result<librqbit::FileStream, Failure> {
+    async fn open(&self) -> Result<impl AsyncRead + Send + Unpin + use<>, Failure> {
         let stream = Arc::clone(&self.torrent).stream(self.file).await;
         let mut stream = stream.map_err(|error| self.failure(&format!("{error:#}")))?;
         if self.range.is_empty() || self.range.end() > stream.len() {
             let (range, length) = (self.range, stream.len());
-            return Err(client(format!("{range:?} is not inside of a file of {length} bytes")));
+            return Err(client(format!(
+                "{range:?} is not inside of a file of {length} bytes"
+            )));
         }
         let seek = stream.seek(SeekFrom::Start(self.range.start())).await;
         seek.map_err(|error: io::Error| self.failure(&error.to_string()))?;

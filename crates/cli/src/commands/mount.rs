@@ -10,6 +10,7 @@ mod screen;
 mod snapshot;
 mod socket;
 mod status;
+mod subject;
 mod view;
 mod watch;
 
@@ -32,6 +33,7 @@ use crate::env::{DETACHED_URL, Env};
 use crate::exit::{CliError, Result};
 use crate::session::{Session, interrupted};
 use socket::Socket;
+use subject::Subject;
 use watch::Watch;
 
 /// What the other process says when the mount answers.
@@ -55,7 +57,7 @@ pub(crate) fn mount(session: &Session, env: &Env, args: &MountArgs) -> Result<()
     }
     let pid = start(args)?;
     let answer = Mounted {
-        url: url(args)?.parse::<Location>()?.to_string(),
+        url: Subject::parse(url(args)?)?.shown(),
         dir: &args.dir,
         pid,
     };
@@ -104,18 +106,12 @@ fn fit_to_show(mut words: Vec<OsString>, args: &MountArgs) -> Result<(Vec<OsStri
     let Some(typed) = args.url.as_deref() else {
         return Ok((words, None));
     };
-    let location: Location = typed.parse()?;
-    let url = match &location {
-        Location::Web(url) | Location::Rqbit { api: url, .. } => url,
-        Location::Bucket { .. } | Location::File(_) | Location::Direct(_) => return Ok((words, None)),
-    };
-    // A query may be a signature.
-    let has_secrets = !url.username().is_empty() || url.password().is_some() || url.query().is_some();
-    if !has_secrets {
+    let subject = Subject::parse(typed)?;
+    if !subject.has_secrets() {
         return Ok((words, None));
     }
     for word in words.iter_mut().filter(|word| *word == typed) {
-        *word = location.to_string().into();
+        *word = subject.shown().into();
     }
     Ok((words, Some(typed)))
 }
@@ -123,27 +119,28 @@ fn fit_to_show(mut words: Vec<OsString>, args: &MountArgs) -> Result<(Vec<OsStri
 async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
     let handed = env.detached_url.as_ref().filter(|_| args.detached);
     let typed = handed.map_or_else(|| url(args), |url| Ok(&url.0))?;
-    let (location, source) = session.open(typed)?;
+    let subject = Subject::parse(typed)?;
+    let source = subject.open(session).await?;
+    let (shown, scheme) = (subject.shown(), subject.scheme());
     // A prefix of a bucket that has no key yet is empty; a directory that is not there is a mistake.
-    if let Location::File(path) | Location::Direct(path) = &location
+    if let Subject::Url(Location::File(path) | Location::Direct(path)) = &subject
         && !path.exists()
     {
         return Err(CliError::new(
             ErrorKind::NotFound,
-            format!("{location} does not exist"),
+            format!("{shown} does not exist"),
         ));
     }
-    let scheme = location.scheme();
     let config = session.settings.range_config(scheme, &source.profile);
-    let (config, name) = (Arc::new(config), location.file_name());
+    let (config, name) = (Arc::new(config), subject.file_name());
     let namespace = BucketNamespace::find(source.clone(), name.as_deref(), config);
-    let namespace = namespace.await.map_err(|e| failed(&location, &e))?;
+    let namespace = namespace.await.map_err(|e| failed(&shown, scheme, &e))?;
     if namespace.is_prefix() {
         // A web server may have pages there that name no files: better said now than by an empty mount.
         let listed = source.check_listing().await;
-        listed.map_err(|e| CliError::store(&location.to_string(), &e))?;
+        listed.map_err(|e| CliError::store(&shown, &e))?;
         if scheme == Scheme::Rqbit {
-            check_torrents(&location, &source).await?;
+            check_torrents(&shown, &source).await?;
         }
     }
     let settings = &session.settings.mount;
@@ -151,8 +148,8 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
     let clock = Arc::new(SystemClock::new());
     let tree = Tree::new(Arc::new(namespace), TreeOptions::default(), clock);
     let reader = session.reader_or_none(source.profile.cached);
-    let shown = format!("forebay:{location}");
-    let options = session.settings.mount_options(scheme, shown, args.allow_other);
+    let device = format!("forebay:{shown}");
+    let options = session.settings.mount_options(scheme, device, args.allow_other);
     let watched = Watch::of(session, scheme, &options);
     let stop = interrupted();
     tokio::pin!(stop);
@@ -193,12 +190,12 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
 }
 
 /// A client that cannot be asked, and a torrent that it has not: better said now than by a mount that stays empty.
-async fn check_torrents(location: &Location, source: &Source) -> Result<()> {
+async fn check_torrents(shown: &str, source: &Source) -> Result<()> {
     let listed = source.store.list_with_delimiter(Some(&source.path)).await;
-    let listed = listed.map_err(|e| CliError::store(&location.to_string(), &e))?;
+    let listed = listed.map_err(|e| CliError::store(shown, &e))?;
     let is_empty = listed.objects.is_empty() && listed.common_prefixes.is_empty();
     if is_empty && !source.path.is_root() {
-        let message = format!("{location}: nothing of that name or below it");
+        let message = format!("{shown}: nothing of that name or below it");
         return Err(CliError::new(ErrorKind::NotFound, message));
     }
     Ok(())
@@ -249,12 +246,10 @@ pub(crate) fn unmount(args: &UnmountArgs) -> Result<()> {
     })
 }
 
-fn failed(location: &Location, error: &VfsError) -> CliError {
+fn failed(shown: &str, scheme: Scheme, error: &VfsError) -> CliError {
     match error {
         // The root has no name of its own that would say which source it is.
-        VfsError::Source { source, .. } if location.scheme() == Scheme::Rqbit => {
-            CliError::store(&location.to_string(), source)
-        }
+        VfsError::Source { source, .. } if scheme == Scheme::Rqbit => CliError::store(shown, source),
         _ => CliError::new(error.kind(), error.to_string()),
     }
 }

@@ -20,6 +20,7 @@ mod log_bad_input;
 mod log_consume;
 mod log_crash;
 mod log_produce;
+mod magnet;
 mod mount;
 mod mount_memory;
 mod mount_process;

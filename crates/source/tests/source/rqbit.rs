@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use forebay_source::{Opener, RqbitOptions, Source, SourceOptions};
-use forebay_testkit::rqbit::{Rqbit, Torrent, make_torrent};
+use forebay_testkit::rqbit::{Rqbit, RqbitBuilder, Torrent, make_torrent};
 use forebay_types::ErrorKind;
 use futures::TryStreamExt;
 use object_store::path::Path;
@@ -33,6 +33,10 @@ struct Seeds {
 
 impl Seeds {
     fn new() -> Self {
+        Self::of(Rqbit::builder())
+    }
+
+    fn of(rqbit: RqbitBuilder) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let film = noise(1, 24 * MIB + 123);
         std::fs::write(dir.path().join("film.mkv"), &film).unwrap();
@@ -41,7 +45,7 @@ impl Seeds {
         for (name, bytes) in album_files() {
             std::fs::write(album.join(name), bytes).unwrap();
         }
-        let rqbit = Rqbit::builder().start().unwrap();
+        let rqbit = rqbit.start().unwrap();
         let film = (
             make_torrent(&dir.path().join("film.mkv"), "film.mkv", Some(PIECE)).unwrap(),
             film,
@@ -247,8 +251,7 @@ async fn a_run_is_one_stream_and_ten_readers_are_four() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_downloaded_while_it_is_read_is_waited_for() {
-    let seeds = Seeds::new();
-    seeds.rqbit.set_upload_bps(Some(2 << 20));
+    let seeds = Seeds::of(Rqbit::builder().upload_bps(2 << 20));
     let reader = Rqbit::builder().start().unwrap();
     reader.add(&seeds.film.0, &seeds.peers()).unwrap();
     within(async {

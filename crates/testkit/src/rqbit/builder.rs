@@ -11,7 +11,8 @@ use librqbit::{Api, ListenerMode, ListenerOptions, Session, SessionOptions, Sess
 use librqbit_dualstack_sockets::{BindOpts, TcpListener};
 use tempfile::TempDir;
 
-use super::session::{Rqbit, Running, Workers};
+use super::session::{Rqbit, Running};
+use super::workers::Workers;
 
 /// What `rqbit server` takes if nothing is said (`--max-blocking-threads`).
 const PERMITS: usize = 8;

@@ -1,13 +1,11 @@
 //! A session that runs.
 
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -18,18 +16,12 @@ use librqbit::{AddTorrent, AddTorrentOptions, ManagedTorrent, Session};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::runtime::Runtime;
 
 use super::builder::RqbitBuilder;
 use super::metainfo::Torrent;
 use super::proxy::Proxy;
 use super::storage::Nothing;
-
-/// Far above what anything here takes, since the machine may be building something beside it.
-const PATIENCE: Duration = Duration::from_secs(40);
-
-/// How long its threads may take to end. Only reads and writes of files keep them.
-const STOP: Duration = Duration::from_secs(5);
+use super::workers::{PATIENCE, Workers};
 
 /// A session of rqbit with its HTTP API. Ends, with all its connections and threads, when it is dropped: as if killed,
 /// so that what it has to say to nobody is not said.
@@ -316,49 +308,4 @@ impl Drop for Rqbit {
 
 fn parsed(hash: &str) -> io::Result<TorrentIdOrHash> {
     TorrentIdOrHash::parse(hash).map_err(|error| io::Error::other(format!("{error:#}")))
-}
-
-/// The threads of a session. Dropping it ends them, wherever it is dropped.
-pub(crate) struct Workers(Option<Runtime>);
-
-impl Workers {
-    pub(crate) fn start() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("rqbit-lab")
-            .enable_all()
-            .build()?;
-        Ok(Self(Some(runtime)))
-    }
-
-    /// Runs this there, and waits.
-    pub(crate) fn run<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
-    ) -> io::Result<T> {
-        self.run_for(PATIENCE, work)
-    }
-
-    fn run_for<T: Send + 'static>(
-        &self,
-        patience: Duration,
-        work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
-    ) -> io::Result<T> {
-        let (sender, receiver) = mpsc::channel();
-        if let Some(runtime) = &self.0 {
-            runtime.spawn(async move { drop(sender.send(work.await)) });
-        }
-        let done = receiver.recv_timeout(patience);
-        let done = done.map_err(|error| io::Error::other(format!("rqbit does not answer: {error}")))?;
-        done.map_err(|error| io::Error::other(format!("{error:#}")))
-    }
-}
-
-impl Drop for Workers {
-    fn drop(&mut self) {
-        let Some(runtime) = self.0.take() else { return };
-        // Not here: this may be a thread of another runtime, which must not wait for one.
-        let ending = std::thread::spawn(move || runtime.shutdown_timeout(STOP));
-        drop(ending.join());
-    }
 }

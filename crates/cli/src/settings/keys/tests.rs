@@ -68,6 +68,10 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("rqbit.reach", "1MiB"),
     ("rqbit.believed", "10s"),
     ("rqbit.poll", "0s"),
+    ("torrent.dir", "/torrents"),
+    ("torrent.dht", "false"),
+    ("torrent.upload", "1MiB"),
+    ("torrent.download", "2MiB"),
     ("log.store", "s3://bucket/logs"),
     ("log.metadata", "sqlite:///var/lib/log.db"),
     ("log.batch_bytes", "1MiB"),
@@ -114,6 +118,7 @@ pub(in crate::settings) struct Effects {
     cache: CacheOptions,
     reader: String,
     mount: String,
+    here: String,
     log: String,
 }
 
@@ -136,6 +141,7 @@ pub(in crate::settings) fn effects(settings: &Settings) -> Effects {
             [Scheme::S3, Scheme::Rqbit].map(|scheme| settings.mount_options(scheme, String::new(), false)),
             settings.rqbit.poll(),
         ),
+        here: format!("{:?}", settings.torrent),
         log: format!(
             "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             (&settings.log.store, &settings.log.metadata),
@@ -215,6 +221,7 @@ fn names_are_unique_and_sorted_by_table() {
             "direct",
             "mount",
             "rqbit",
+            "torrent",
             "log"
         ],
         "a table stands in one piece"

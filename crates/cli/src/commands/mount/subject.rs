@@ -1,0 +1,177 @@
+//! What is to be mounted: a URL, or a torrent that is downloaded here.
+
+use std::path::Path;
+
+use forebay_source::{Location, Scheme, Source};
+use forebay_types::printable;
+
+use crate::exit::Result;
+use crate::session::Session;
+
+/// What the user named.
+pub(super) enum Subject {
+    Url(Location),
+    /// A magnet link, or the path of a torrent's file.
+    Torrent(String),
+}
+
+impl Subject {
+    pub(super) fn parse(typed: &str) -> Result<Self> {
+        if is_magnet(typed) {
+            return Ok(Self::Torrent(typed.to_owned()));
+        }
+        let location: Location = typed.parse()?;
+        let is_torrent = |path: &Path| {
+            path.extension()
+                .is_some_and(|ext| ext.eq_ignore_ascii_case("torrent"))
+        };
+        Ok(match &location {
+            Location::File(path) if is_torrent(path) && !path.is_dir() => {
+                Self::Torrent(path.to_string_lossy().into_owned())
+            }
+            _ => Self::Url(location),
+        })
+    }
+
+    /// As it may be shown: without user info and queries, and of a link only what it stands for.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Url(location) => location.to_string(),
+            Self::Torrent(link) if is_magnet(link) => {
+                let topic = link.split(['?', '&']).find(|part| part.starts_with("xt="));
+                format!("magnet:?{}", printable(topic.unwrap_or("…")))
+            }
+            Self::Torrent(path) => printable(path).into_owned(),
+        }
+    }
+
+    /// Whether it may not be shown as it was typed. A query may be a signature, and the trackers of a link may name who
+    /// asks.
+    pub(super) fn has_secrets(&self) -> bool {
+        match self {
+            Self::Url(Location::Web(url) | Location::Rqbit { api: url, .. }) => {
+                !url.username().is_empty() || url.password().is_some() || url.query().is_some()
+            }
+            Self::Url(Location::Bucket { .. } | Location::File(_) | Location::Direct(_)) => false,
+            Self::Torrent(link) => is_magnet(link),
+        }
+    }
+
+    /// How it is read.
+    pub(super) fn scheme(&self) -> Scheme {
+        match self {
+            Self::Url(location) => location.scheme(),
+            Self::Torrent(_) => Scheme::Rqbit,
+        }
+    }
+
+    /// What a single object is to be called.
+    pub(super) fn file_name(&self) -> Option<String> {
+        match self {
+            Self::Url(location) => location.file_name(),
+            Self::Torrent(_) => None,
+        }
+    }
+
+    /// Opens it; for a torrent that begins its download, and waits until it is known what is in it.
+    pub(super) async fn open(&self, session: &Session) -> Result<Source> {
+        match self {
+            Self::Url(location) => session.open_location(location),
+            Self::Torrent(link) => here(session, link).await,
+        }
+    }
+}
+
+fn is_magnet(typed: &str) -> bool {
+    typed
+        .get(..8)
+        .is_some_and(|start| start.eq_ignore_ascii_case("magnet:?"))
+}
+
+#[cfg(feature = "torrent")]
+async fn here(session: &Session, link: &str) -> Result<Source> {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use forebay_torrent::{InProcess, TorrentError};
+    use forebay_types::ErrorKind;
+
+    use crate::exit::CliError;
+
+    /// How long it may take until a peer tells what a magnet link stands for. Of a torrent that anybody has, the
+    /// distributed hash table names one within half a minute.
+    const METADATA: Duration = Duration::from_mins(2);
+
+    let failed = |error: TorrentError| {
+        let kind = match &error {
+            TorrentError::Source { .. } | TorrentError::Limit { .. } => ErrorKind::Invalid,
+            TorrentError::Read { source, .. } => source.kind().into(),
+            TorrentError::Directory { .. } => ErrorKind::LocalIo,
+            TorrentError::Start { .. } | TorrentError::Refused { .. } => ErrorKind::Internal,
+            TorrentError::Metadata { .. } => ErrorKind::TimedOut,
+        };
+        CliError::new(kind, error.to_string())
+    };
+    let settings = &session.settings;
+    let options = settings.torrent.options(settings.cache.dir.as_deref())?;
+    let client = InProcess::start(options).await.map_err(failed)?;
+    let added = tokio::time::timeout(METADATA, client.add(link)).await;
+    let hash = added
+        .map_err(|_| {
+            let why = format!("nobody told what the link stands for within {} s", METADATA.as_secs());
+            CliError::new(ErrorKind::TimedOut, why)
+                .hint("name a peer that has it (x.pe=HOST:PORT in the link), set torrent.dht, or take the .torrent file")
+        })?
+        .map_err(failed)?;
+    tracing::debug!(%hash, "the torrent is being downloaded");
+    // The content is told by its hash: whoever downloads it, it is the same object.
+    let origin = forebay_source::Origin::new("torrent://", "");
+    Ok(session.opener.open_torrents(Arc::new(client), origin))
+}
+
+#[cfg(not(feature = "torrent"))]
+#[expect(clippy::unused_async, reason = "the one that downloads waits")]
+async fn here(_session: &Session, _link: &str) -> Result<Source> {
+    let error = crate::exit::CliError::usage("this build cannot download torrents itself");
+    Err(error.hint(
+        "build it with --features torrent, or add the torrent to an rqbit client and mount rqbit://HOST:3030/",
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_and_files_of_torrents_are_told_from_the_rest() {
+        for (typed, is_torrent) in [
+            (
+                "magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567",
+                true,
+            ),
+            ("MAGNET:?dn=x", true),
+            ("/a/film.torrent", true),
+            ("film.TORRENT", true),
+            ("/a/film.mkv", false),
+            ("s3://bucket/film.torrent", false),
+            ("magnet", false),
+        ] {
+            let subject = Subject::parse(typed).unwrap();
+            assert_eq!(matches!(subject, Subject::Torrent(_)), is_torrent, "{typed}");
+        }
+    }
+
+    #[test]
+    fn of_a_link_only_what_it_stands_for_is_shown() {
+        let link = "magnet:?tr=https%3A%2F%2Fhost%2Fs3cret&xt=urn:btih:0123&x.pe=1.2.3.4:5";
+        let subject = Subject::parse(link).unwrap();
+        assert_eq!(subject.shown(), "magnet:?xt=urn:btih:0123");
+        assert!(subject.has_secrets());
+        assert_eq!(
+            Subject::parse("magnet:?dn=x").unwrap().shown(),
+            "magnet:?\u{2026}"
+        );
+        assert_eq!(Subject::parse("/a/b.torrent").unwrap().shown(), "/a/b.torrent");
+        assert!(!Subject::parse("/a/b.torrent").unwrap().has_secrets());
+    }
+}
