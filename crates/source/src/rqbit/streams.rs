@@ -9,7 +9,8 @@
 //! for the longest time, whether that waits for a piece or is not read at all, or else from one that has had its stream
 //! for a [`LONG_TURN`]: it goes to the end of the queue.
 
-use std::collections::VecDeque;
+mod table;
+
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ use super::places::{Place, Places};
 use super::ride::Ride;
 use super::stream::{Open, Slot};
 use crate::transport::Failure;
+use table::{Follower, Parked, Read, Table};
 
 /// After so long without a byte a stream may be taken away for somebody else. Longer than a piece of the usual size takes
 /// at 4 MB/s (0.5-1 s), so that who waits for one mostly gets it in his turn.
@@ -32,12 +34,6 @@ pub(super) const TURN: Duration = Duration::from_secs(1);
 /// After so long a stream may be taken away that is being read all the time: a fifth reader of four large files is not to
 /// wait for the end of one.
 const LONG_TURN: Duration = Duration::from_secs(2);
-
-/// Reads that begin so close behind another go on in its stream: what the kernel sends out of order, or a player skips.
-const NEAR: u64 = 1 << 20;
-
-/// Ends of earlier reads that are remembered, of all files together.
-const ENDS: usize = 64;
 
 /// A file of a torrent.
 pub(super) type File = (InfoHash, usize);
@@ -53,42 +49,8 @@ struct Inner {
     options: RqbitOptions,
     clock: Arc<dyn Clock>,
     places: Places,
-    state: Mutex<State>,
+    table: Mutex<Table>,
     counters: Counters,
-}
-
-#[derive(Default)]
-struct State {
-    reads: Vec<Read>,
-    /// Oldest first.
-    parked: VecDeque<Parked>,
-    followers: Vec<Follower>,
-    /// Where reads ended, newest last.
-    ends: VecDeque<(File, u64)>,
-    next: u64,
-}
-
-/// A read that is under way, or about to be.
-struct Read {
-    id: u64,
-    file: File,
-    range: ByteRange,
-    slot: Arc<Slot>,
-}
-
-/// A stream that nobody reads.
-struct Parked {
-    id: u64,
-    file: File,
-    open: Open,
-}
-
-/// A read that waits for the stream of another.
-struct Follower {
-    id: u64,
-    file: File,
-    at: u64,
-    tell: oneshot::Sender<Option<Open>>,
 }
 
 #[derive(Debug, Default)]
@@ -140,7 +102,7 @@ impl Streams {
                 daemon,
                 options,
                 clock,
-                state: Mutex::default(),
+                table: Mutex::default(),
                 counters: Counters::default(),
             }),
         }
@@ -150,9 +112,9 @@ impl Streams {
     pub(crate) fn read(&self, file: File, range: ByteRange, length: u64) -> Ride {
         let slot = Arc::new(Slot::default());
         let id = {
-            let mut state = self.lock();
-            let id = state.number();
-            state.reads.push(Read {
+            let mut table = self.lock();
+            let id = table.number();
+            table.reads.push(Read {
                 id,
                 file,
                 range,
@@ -229,23 +191,20 @@ impl Streams {
 
     fn step(&self, ride: &Ride, fresh: bool) -> Step {
         let (file, at) = (ride.file(), ride.at());
-        let mut state = self.lock();
+        let mut table = self.lock();
         if !fresh {
-            if let Some(open) = state.unpark(file, at, self.inner.options.reach) {
+            if let Some(open) = table.unpark(file, at, self.inner.options.reach) {
                 self.inner.counters.reused.fetch_add(1, Relaxed);
                 return Step::Have(open);
             }
             let id = ride.id();
-            if state.leader(id, file, at).is_some() {
+            if table.leader(id, file, at).is_some() {
                 let (tell, told) = oneshot::channel();
-                state.followers.push(Follower { id, file, at, tell });
+                table.followers.push(Follower { id, file, at, tell });
                 return Step::Follow(told);
             }
         }
-        let goes_on = state
-            .ends
-            .iter()
-            .any(|(of, end)| *of == file && is_near(*end, at));
+        let goes_on = table.goes_on(file, at);
         Step::Open(if goes_on { ride.length() } else { ride.end() })
     }
 
@@ -280,6 +239,9 @@ impl Streams {
         }
         let mut told = self.inner.places.wait();
         loop {
+            // One may have been parked by somebody who saw nobody wait.
+            let parked = self.lock().parked.pop_front();
+            drop(parked);
             match tokio::time::timeout(TURN, &mut told).await {
                 Ok(Ok(place)) => return place,
                 // Not before the places themselves are gone.
@@ -294,9 +256,9 @@ impl Streams {
     fn revoke(&self) {
         let now = self.now();
         let slot = {
-            let state = self.lock();
+            let table = self.lock();
             let held = || {
-                let reads = state.reads.iter();
+                let reads = table.reads.iter();
                 reads.filter_map(|read| Some((read.slot.held()?, &read.slot)))
             };
             let silent = held()
@@ -319,17 +281,17 @@ impl Streams {
     /// A read is over, as far as `at` if it got anywhere; what is left of its stream is for others.
     pub(super) fn done(&self, id: u64, file: File, at: Option<u64>, open: Option<Open>) {
         let mut open = open.filter(|open| !open.is_over());
-        let mut state = self.lock();
-        state.reads.retain(|read| read.id != id);
+        let mut table = self.lock();
+        table.reads.retain(|read| read.id != id);
         if let Some(at) = at {
-            state.ended(file, at);
+            table.ended(file, at);
         }
         let reach = self.inner.options.reach;
-        for follower in state.followers_of(file) {
+        for follower in table.followers_of(file) {
             let fits = |open: &mut Open| open.at() <= follower.at && follower.at - open.at() <= reach;
             let given = open.take_if(fits);
-            if given.is_none() && state.leader(follower.id, file, follower.at).is_some() {
-                state.followers.push(follower);
+            if given.is_none() && table.leader(follower.id, file, follower.at).is_some() {
+                table.followers.push(follower);
             } else if let Err(back) = follower.tell.send(given) {
                 open = back.or(open);
             }
@@ -338,12 +300,12 @@ impl Streams {
         let Some(open) = open.filter(|_| !self.inner.places.is_wanted()) else {
             return;
         };
-        let id = state.number();
+        let id = table.number();
         let parked = Parked { id, file, open };
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) => {
-                state.parked.push_back(parked);
-                drop(state);
+                table.parked.push_back(parked);
+                drop(table);
                 let (streams, idle) = (Arc::downgrade(&self.inner), self.inner.options.stream_idle);
                 runtime.spawn(async move {
                     tokio::time::sleep(idle).await;
@@ -354,7 +316,7 @@ impl Streams {
             }
             // Nobody would close it.
             Err(_) => {
-                drop(state);
+                drop(table);
                 drop(parked);
             }
         }
@@ -363,62 +325,16 @@ impl Streams {
     /// Closes a parked stream, if it is still parked.
     fn close(&self, id: u64) {
         let parked = {
-            let mut state = self.lock();
-            let place = state.parked.iter().position(|parked| parked.id == id);
-            place.and_then(|place| state.parked.remove(place))
+            let mut table = self.lock();
+            let place = table.parked.iter().position(|parked| parked.id == id);
+            place.and_then(|place| table.parked.remove(place))
         };
         drop(parked);
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.inner.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl State {
-    fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
-    }
-
-    /// The parked stream of a file that stands closest before `at`.
-    fn unpark(&mut self, file: File, at: u64, reach: u64) -> Option<Open> {
-        let fits =
-            |parked: &Parked| parked.file == file && parked.open.at() <= at && at - parked.open.at() <= reach;
-        let mut fitting: Vec<usize> = (0..self.parked.len())
-            .filter(|i| fits(&self.parked[*i]))
-            .collect();
-        fitting.sort_by_key(|i| std::cmp::Reverse(self.parked[*i].open.at()));
-        self.parked.remove(*fitting.first()?).map(|parked| parked.open)
-    }
-
-    /// The read of the same file that ends where this one begins, or a little before.
-    fn leader(&self, id: u64, file: File, at: u64) -> Option<&Arc<Slot>> {
-        let before = |read: &&Read| read.id != id && read.file == file && is_near(read.range.end(), at);
-        let reads = self.reads.iter().filter(before);
-        reads.max_by_key(|read| read.range.end()).map(|read| &read.slot)
-    }
-
-    fn ended(&mut self, file: File, at: u64) {
-        self.ends.retain(|end| *end != (file, at));
-        self.ends.push_back((file, at));
-        while self.ends.len() > ENDS {
-            self.ends.pop_front();
-        }
-    }
-
-    /// Who waits for a stream of this file, the first place first.
-    fn followers_of(&mut self, file: File) -> Vec<Follower> {
-        let of_file = |follower: &mut Follower| follower.file == file;
-        let mut followers: Vec<_> = self.followers.extract_if(.., of_file).collect();
-        followers.sort_by_key(|follower| follower.at);
-        followers
-    }
-}
-
-/// Whether a read at `at` goes on where another ended.
-fn is_near(end: u64, at: u64) -> bool {
-    end <= at && at - end <= NEAR
 }
 
 impl fmt::Debug for Streams {
