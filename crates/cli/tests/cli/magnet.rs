@@ -60,8 +60,7 @@ fn a_magnet_link_is_mounted() {
     );
     let file = at.0.join("Season 1/film.mkv");
     assert!(std::fs::read(&file).unwrap() == film);
-    let names: Vec<_> = std::fs::read_dir(at.0.join("Season 1")).unwrap().collect();
-    assert_eq!(names.len(), 2);
+    assert_eq!(std::fs::read_dir(at.0.join("Season 1")).unwrap().count(), 2);
     let status = world.run(&["mount", "--status", "--json", at.name()]).json();
     assert!(
         status["url"].as_str().unwrap().contains(torrent.hash()),
