@@ -4,6 +4,7 @@
 
 mod attr;
 mod dir;
+mod failed;
 mod file;
 mod name;
 mod open_files;

@@ -79,7 +79,15 @@ impl RqbitStore {
 
     /// Files that its listings leave out: padding and links.
     pub(crate) fn skipped(&self) -> u64 {
-        self.catalog.skipped()
+        self.catalog.known().skipped()
+    }
+
+    /// Whether a file that was listed may be executed.
+    pub(crate) fn is_executable(&self, location: &Path) -> bool {
+        let shelf = self.catalog.known();
+        shelf
+            .find(location.as_ref())
+            .is_some_and(|found| found.executable)
     }
 
     /// How far a file is, and its torrent.

@@ -152,6 +152,18 @@ impl BucketNamespace {
     fn key(&self, dir: &DirPath, name: &str) -> Option<Path> {
         below(&self.source.path, &dir.join(name))
     }
+
+    /// What the store says of a file.
+    fn file_of(&self, meta: &ObjectMeta) -> FileMeta {
+        let time = &meta.last_modified;
+        let seconds = u64::try_from(time.timestamp()).unwrap_or_default();
+        FileMeta {
+            size: meta.size,
+            modified: Duration::new(seconds, time.timestamp_subsec_nanos().min(999_999_999)),
+            version: version_of(meta),
+            executable: self.source.is_executable(&meta.location),
+        }
+    }
 }
 
 /// The key `path` below `prefix`, if there can be such a key.
@@ -163,18 +175,6 @@ fn below(prefix: &Path, path: &str) -> Option<Path> {
     };
     let parsed = Path::parse(&key).ok()?;
     (parsed.as_ref() == key && key.len() <= MAX_KEY_BYTES).then_some(parsed)
-}
-
-/// What a store says of a file.
-fn file_of(meta: &ObjectMeta) -> FileMeta {
-    let time = &meta.last_modified;
-    let seconds = u64::try_from(time.timestamp()).unwrap_or_default();
-    FileMeta {
-        size: meta.size,
-        modified: Duration::new(seconds, time.timestamp_subsec_nanos().min(999_999_999)),
-        version: version_of(meta),
-        executable: false,
-    }
 }
 
 /// What a local store or a web server found where it looked for a file, if not one.

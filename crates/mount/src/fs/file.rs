@@ -12,6 +12,7 @@ use forebay_vfs::{Ino, OpenTarget};
 use rustix::io::Errno;
 
 use super::Fs;
+use super::failed::Failed;
 use crate::abi::fopen;
 use crate::errno;
 use crate::map::Map;
@@ -36,6 +37,7 @@ pub(super) struct OpenFile {
     pub(super) target: Target,
     /// How it was doing when the source was asked last, if that knows.
     facts: Mutex<Option<FileFacts>>,
+    pub(super) failed: Failed,
 }
 
 /// Where its bytes come from.
@@ -137,6 +139,7 @@ impl Fs {
             figures: FileCounters::new(&self.clock),
             target,
             facts: Mutex::default(),
+            failed: Failed::default(),
         }));
         // Nothing is written, so a close has nothing to ask: who is killed need not wait for a daemon that is stopped.
         let flags = flags | fopen::NOFLUSH;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use forebay_reader::ReadError;
-use forebay_types::{ByteRange, ErrorKind};
+use forebay_types::{ByteRange, Clock, ErrorKind};
 use forebay_vfs::Ino;
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -54,6 +54,11 @@ impl Fs {
                 return;
             }
         }
+        let begun = self.clock.now();
+        if let Some(errno) = file.failed.again(offset, begun) {
+            Counters::count(&file.figures.errors);
+            return self.refuse(reply, errno);
+        }
         let (this, ino, reading) = (self.clone(), file.ino, file.clone());
         let ask = async move {
             match &file.bytes {
@@ -79,6 +84,8 @@ impl Fs {
                 }
                 Err(errno) => {
                     Counters::count(&reading.figures.errors);
+                    let range = ByteRange::at(offset, size as u64);
+                    reading.failed.note(range, errno, begun, this.clock.now());
                     reply.error(errno);
                 }
             }

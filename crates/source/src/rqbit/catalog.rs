@@ -121,9 +121,9 @@ impl Catalog {
         self.inner.board().1.await.map_err(own)
     }
 
-    /// Files that are in torrents and on no shelf, as far as was asked.
-    pub(crate) fn skipped(&self) -> u64 {
-        lock(&self.inner.known).shelf.skipped()
+    /// All files as far as was asked, by a list of any age.
+    pub(crate) fn known(&self) -> Arc<Shelf> {
+        lock(&self.inner.known).shelf.clone()
     }
 
     /// All files, by a list that is asked for after this call.

@@ -21,7 +21,7 @@ use url::Url;
 
 use super::daemon::{Daemon, Details, FileBytes, Haves, InfoHash, Listed, Stats, TorrentFault};
 use super::json;
-use crate::transport::{Auth, Body, Failure, Transport, collect, send_repeating};
+use crate::transport::{Auth, Body, Failure, Transport, collect};
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Pieces as bits; rqbit draws a picture of them for everybody else.
@@ -103,9 +103,8 @@ impl HttpDaemon {
     ) -> Result<(HeaderMap, Bytes), Failure> {
         let request = self.request(path, accept)?;
         let answer = async {
-            let response = send_repeating(&self.transport, request)
-                .await
-                .map_err(in_its_words)?;
+            // Once: who asks knows how long to be patient, and says so.
+            let response = self.transport.send(request).await?;
             let response = self.accepted(response, hash).await?;
             let (parts, body) = response.into_parts();
             Ok((parts.headers, collect(body, limit, what).await?))
@@ -185,21 +184,6 @@ async fn refused(response: Response<Body>) -> Failure {
                 retry_after: None,
             }
         }
-    }
-}
-
-/// Failing statuses that were read already, with what rqbit says of them.
-fn in_its_words(failure: Failure) -> Failure {
-    match &failure {
-        Failure::Status {
-            status: 500..=599,
-            message: Some(message),
-            ..
-        } => match json::refusal(message.as_bytes()) {
-            Some(why) => Failure::Torrent(TorrentFault::Client { why }),
-            None => failure,
-        },
-        _ => failure,
     }
 }
 

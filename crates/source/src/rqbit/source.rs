@@ -11,6 +11,11 @@ impl Source {
         self.torrents().is_some()
     }
 
+    /// Whether a file that was listed or looked at may be executed. Only torrents say so.
+    pub fn is_executable(&self, path: &Path) -> bool {
+        self.torrents().is_some_and(|store| store.is_executable(path))
+    }
+
     /// How a file is doing at the torrent client; `None` if the source is none.
     ///
     /// # Errors

@@ -28,7 +28,7 @@ struct Seeds {
     rqbit: Rqbit,
     film: (Torrent, Vec<u8>),
     album: Torrent,
-    dir: TempDir,
+    _dir: TempDir,
 }
 
 impl Seeds {
@@ -57,7 +57,7 @@ impl Seeds {
             rqbit,
             film,
             album,
-            dir,
+            _dir: dir,
         }
     }
 

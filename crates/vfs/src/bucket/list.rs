@@ -5,7 +5,7 @@ use forebay_types::{ErrorKind, printable};
 use object_store::path::Path;
 use object_store::{ListResult, ObjectStoreExt};
 
-use super::{BucketNamespace, NoFile, file_of, missing, no_file};
+use super::{BucketNamespace, NoFile, missing, no_file};
 use crate::entry::{Entry, Node};
 use crate::error::VfsError;
 use crate::path::DirPath;
@@ -24,7 +24,7 @@ impl BucketNamespace {
         let name = |path: &Path| -> Option<Box<str>> { name_in(&key, path).map(Into::into) };
         let mut entries = Vec::with_capacity(common_prefixes.len() + objects.len());
         entries.extend(objects.into_iter().filter_map(|meta| {
-            let node = Node::File(file_of(&meta));
+            let node = Node::File(self.file_of(&meta));
             name(&meta.location).map(|name| Entry { name, node })
         }));
         entries.extend(common_prefixes.iter().filter_map(|prefix| {

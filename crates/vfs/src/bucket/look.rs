@@ -7,7 +7,7 @@ use futures::future::join;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
-use super::{BucketNamespace, NoFile, file_of, no_file};
+use super::{BucketNamespace, NoFile, no_file};
 use crate::entry::{FileMeta, Node};
 use crate::error::VfsError;
 use crate::ino::Kind;
@@ -80,7 +80,7 @@ impl BucketNamespace {
 
     async fn look_local(&self, key: &Path, was: Option<Kind>) -> Result<Option<Node>, VfsError> {
         let error = match self.source.store.head(key).await {
-            Ok(meta) => return Ok(Some(Node::File(file_of(&meta)))),
+            Ok(meta) => return Ok(Some(Node::File(self.file_of(&meta)))),
             Err(error) => error,
         };
         match no_file(&error) {
@@ -102,7 +102,7 @@ impl BucketNamespace {
             return Ok(Some(Node::Dir));
         }
         match self.source.store.head(key).await {
-            Ok(meta) => Ok(Some(Node::File(file_of(&meta)))),
+            Ok(meta) => Ok(Some(Node::File(self.file_of(&meta)))),
             Err(error) if no_file(&error) == Some(NoFile::Directory) => Ok(Some(Node::Dir)),
             Err(error) if Fault::of(&error).kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(VfsError::store(printable(key.as_ref()), error)),
@@ -112,7 +112,7 @@ impl BucketNamespace {
     /// The object of a key, if there is one.
     async fn head(&self, key: &Path) -> Result<Option<FileMeta>, VfsError> {
         match self.source.store.head(key).await {
-            Ok(meta) => Ok(Some(file_of(&meta))),
+            Ok(meta) => Ok(Some(self.file_of(&meta))),
             Err(error) if Fault::of(&error).kind == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(VfsError::store(printable(key.as_ref()), error)),
         }

@@ -10,6 +10,15 @@ use crate::inode::Inode;
 
 /// Ends what is not in the listing, which answers question `asked`, and brings together what it and later answers say.
 pub(super) fn settle(dir: &mut Dir, merged: &mut Merged, asked: u64, now: u64) {
+    // What the believed listing lacked, the kernel was told to be missing.
+    if let Some(before) = dir.fresh_listing(now) {
+        let new = merged
+            .inodes
+            .iter()
+            .filter(|inode| before.find(&inode.name).is_none());
+        let notices: Vec<_> = new.map(|inode| entry_notice(&dir.place, &inode.name)).collect();
+        merged.notices.extend(notices);
+    }
     for inode in std::mem::take(&mut merged.vanished) {
         // Asked for later, and found.
         if !end(dir, &inode, asked, &mut merged.notices) && dir.stray(&inode.name).is_none() {
