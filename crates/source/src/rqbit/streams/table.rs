@@ -1,6 +1,6 @@
 //! Who reads, who waits, and what is parked: no waiting, no clock.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use forebay_types::ByteRange;
@@ -25,6 +25,8 @@ pub(super) struct Table {
     pub(super) followers: Vec<Follower>,
     /// Where reads ended, newest last.
     ends: VecDeque<(File, u64)>,
+    /// Files that the client has all of: it does not lose them again.
+    pub(super) whole: HashSet<File>,
     next: u64,
 }
 

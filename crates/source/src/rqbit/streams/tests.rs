@@ -100,7 +100,7 @@ impl Daemon for Shared {
         Ok(Stats {
             state: *self.0.doing.lock().unwrap(),
             error: Some("disk on fire".to_owned()),
-            file_progress: Vec::new(),
+            file_progress: self.0.here.iter().map(|here| here.load(Relaxed)).collect(),
             total: 0,
             peers: Some(Peers::default()),
             download_bps: None,
@@ -458,4 +458,43 @@ async fn who_waits_behind_a_slow_read_is_patient() {
         part.await.unwrap();
     }
     assert_eq!(client.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn the_end_of_a_film_goes_before_what_follows_its_start() {
+    let client = Client::new(&[LENGTH - 1]);
+    let streams = streams(&client, short());
+    check(&streams, 0, 0, MIB).await;
+    let ahead = {
+        let streams = streams.clone();
+        tokio::spawn(async move { check(&streams, 0, MIB, 2 * MIB).await })
+    };
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    check(&streams, 0, LENGTH - 2 * MIB, LENGTH - MIB).await;
+    ahead.await.unwrap();
+    let starts: Vec<u64> = client.asked().iter().map(|(_, range)| range.start()).collect();
+    assert_eq!(starts, [0, LENGTH - 2 * MIB, MIB]);
+}
+
+#[tokio::test]
+async fn where_streams_are_scarce_none_is_opened_to_the_end_of_its_file() {
+    let client = Client::new(&[LENGTH; 10]);
+    let streams = streams(&client, short());
+    let readers = (0..10).map(|file| {
+        let streams = streams.clone();
+        tokio::spawn(async move {
+            for at in 0..8 {
+                check(&streams, file, at * MIB, (at + 1) * MIB).await;
+            }
+        })
+    });
+    for reader in readers.collect::<Vec<_>>() {
+        reader.await.unwrap();
+    }
+    let to_the_end = client
+        .asked()
+        .iter()
+        .filter(|(_, range)| range.end() == LENGTH)
+        .count();
+    assert!(to_the_end <= 20, "{to_the_end} of 80 reads");
 }
