@@ -238,6 +238,9 @@ pub(crate) enum BenchCommand {
     /// A mount that does nothing in a process of its own; orders come on standard input
     #[command(hide = true)]
     Memory,
+    /// A session of rqbit in a process of its own; orders come on standard input
+    #[command(hide = true)]
+    Torrents,
 }
 
 #[derive(Debug, Args)]
@@ -276,12 +279,24 @@ pub(crate) struct BenchReadArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchMountArgs {
-    /// Which cases, or how their names begin: pass, direct, pages, kept, cold, ls; all if none is named
+    /// Torrents of real sessions of rqbit instead of a bucket; needs a build with `--features torrent`
+    #[arg(long, conflicts_with_all = ["peers", "entries"])]
+    pub(crate) rqbit: bool,
+    /// Which cases, or how their names begin: pass, direct, pages, kept, cold, ls; with --rqbit torrent, first-frame, player,
+    /// readers, approach, surplus; all if none is named
     #[arg(long, value_delimiter = ',')]
     pub(crate) cases: Vec<String>,
-    /// Bytes of the file; the first byte is asked of one ten times as large
-    #[arg(long, default_value = "1GiB", value_name = "SIZE")]
+    /// Bytes of the file; the first byte is asked of one ten times as large. With --rqbit: of the film, 256MiB if nothing is said
+    #[arg(
+        long,
+        default_value = "1GiB",
+        default_value_if("rqbit", "true", "256MiB"),
+        value_name = "SIZE"
+    )]
     pub(crate) size: ByteSize,
+    /// Bytes of the film for each second that it plays; peers send one and a half times that
+    #[arg(long, default_value = "2MiB", requires = "rqbit", value_name = "SIZE")]
+    pub(crate) bitrate: ByteSize,
     /// Names in the directory of the ls case
     #[arg(long, default_value_t = 100_000)]
     pub(crate) entries: usize,

@@ -31,7 +31,7 @@ fn say_old_variables(command: &Command, env: &Env) {
         Command::Mount(args) => args.detached,
         Command::Bench(command) => matches!(
             command,
-            BenchCommand::Worker | BenchCommand::Serve | BenchCommand::Memory
+            BenchCommand::Worker | BenchCommand::Serve | BenchCommand::Memory | BenchCommand::Torrents
         ),
         _ => false,
     };
@@ -78,6 +78,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Bench(BenchCommand::Mount(args)) => bench::mount(&session, &args),
         Command::Bench(BenchCommand::Log(args)) => bench::log(&session, &args),
         Command::Bench(BenchCommand::Memory) => bench::memory(),
+        Command::Bench(BenchCommand::Torrents) => bench::torrents(),
         Command::Bench(BenchCommand::Worker) => bench::worker(&session),
         Command::Bench(BenchCommand::Serve) => bench::serve(),
         Command::Doctor => doctor::run(&session, &env),

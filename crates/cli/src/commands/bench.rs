@@ -4,7 +4,7 @@
 //! server ([`serve`]). Ours and the baseline take turns, A B A B; medians are shown, the first pair is thrown away.
 //! `cases` says what is measured and what docs/benchmarks.md promises, `engine` and `cached` do it, `report` says what
 //! comes out. Caches of runs are temporary directories beside the user's. Disks are measured by `direct`, mounts by `mount`, topics by
-//! `log`.
+//! `log`, torrents by `torrent`.
 
 mod cached;
 mod cases;
@@ -18,6 +18,12 @@ mod prepare;
 mod report;
 mod sample;
 mod server;
+#[cfg(feature = "torrent")]
+mod torrent;
+#[cfg(not(feature = "torrent"))]
+#[path = "bench/torrent/missing.rs"]
+mod torrent;
+mod turns;
 mod work;
 mod worker;
 
@@ -41,6 +47,7 @@ use cases::{Baseline, CacheBefore, Case, Subject};
 use report::{Report, Row};
 use sample::{Place, Sample, Spec, Who};
 use server::{LabProcess, LabSpec};
+use turns::Turns;
 use worker::Orders;
 
 /// `forebay bench read`.
@@ -63,7 +70,11 @@ pub(crate) fn read(session: &Session, args: &BenchReadArgs) -> Result<()> {
     };
     let mut report = Report::new("read", &profile);
     let runs = args.runs.max(1);
-    let bar = progress::items(session.output, (cases.len() * (runs + 1) * 2) as u64, "runs");
+    let bar = progress::items(
+        session.output,
+        cases.len() as u64 * Turns::warmed(runs).steps(),
+        "runs",
+    );
     let bench = Bench {
         session,
         args,
@@ -109,6 +120,11 @@ pub(crate) fn memory() -> Result<()> {
     mount::memory()
 }
 
+/// A session of rqbit, in this process, until standard input ends.
+pub(crate) fn torrents() -> Result<()> {
+    torrent::serve()
+}
+
 /// The lab server, in this process, until standard input ends.
 pub(crate) fn serve() -> Result<()> {
     server::serve(&worker::orders()?)
@@ -137,25 +153,19 @@ impl Bench<'_> {
         if let Some(dir) = &prepared {
             self.sample(case, Who::Prepare, Some(dir.path())).await?;
         }
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        // The first pair warms both sides up and does not count.
-        for run in 0..=self.args.runs.max(1) {
-            for (who, samples) in [(Who::Ours, &mut ours), (Who::Baseline, &mut theirs)] {
-                bar.inc(1);
-                if who == Who::Baseline && !others {
-                    continue;
-                }
-                let fresh = match case.cache() {
-                    CacheBefore::Empty => Some(prepare::scratch(self.session)?),
-                    _ => None,
-                };
-                let dir = fresh.as_ref().or(prepared.as_ref()).map(tempfile::TempDir::path);
-                let sample = self.sample(case, who, dir).await?;
-                if run > 0 {
-                    samples.push(sample);
-                }
+        let turn = async |who: Who| {
+            if who == Who::Baseline && !others {
+                return Ok(None);
             }
-        }
+            let fresh = match case.cache() {
+                CacheBefore::Empty => Some(prepare::scratch(self.session)?),
+                _ => None,
+            };
+            let dir = fresh.as_ref().or(prepared.as_ref()).map(tempfile::TempDir::path);
+            self.sample(case, who, dir).await.map(Some)
+        };
+        let turns = Turns::warmed(self.args.runs.max(1));
+        let (ours, theirs) = turns.take(bar, turn).await?;
         Ok(Row::compare(&terms, &ours, &theirs))
     }
 

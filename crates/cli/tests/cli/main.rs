@@ -8,6 +8,7 @@ mod bad_input;
 mod bench_direct;
 mod bench_log;
 mod bench_mount;
+mod bench_torrent;
 mod caching;
 mod direct;
 mod disk;

@@ -75,6 +75,12 @@ pub(crate) enum Measure {
     Hits,
     /// Objects written.
     Puts,
+    /// How often a film stood still.
+    #[cfg_attr(
+        not(feature = "torrent"),
+        expect(dead_code, reason = "only torrents are watched")
+    )]
+    Stalls,
 }
 
 /// What one row of a report is to say.

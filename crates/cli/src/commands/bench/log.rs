@@ -20,6 +20,7 @@ use super::plot;
 use super::report::{Report, Row};
 use super::sample::{Sample, Who};
 use super::server::{LabProcess, LabSpec};
+use super::turns::Turns;
 use super::worker::{self, Orders};
 use crate::args::BenchLogArgs;
 use crate::exit::{CliError, Result};
@@ -42,11 +43,8 @@ pub(crate) fn run(session: &Session, args: &BenchLogArgs) -> Result<()> {
         "log",
         "standard: 30 ms, 90 MB/s per connection; values half random bytes, half words",
     );
-    let bar = progress::items(
-        session.output,
-        (cases.len() * (args.runs.max(1) + 1) * 2) as u64,
-        "runs",
-    );
+    let turns = Turns::warmed(args.runs.max(1));
+    let bar = progress::items(session.output, cases.len() as u64 * turns.steps(), "runs");
     let scratch = super::prepare::scratch(session)?;
     session.block_on_uncaught(async {
         let _caught = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
@@ -81,20 +79,12 @@ impl Bench<'_> {
         if case.job.wants_topic() {
             self.sample(case, Who::Prepare).await?;
         }
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        // The first pair warms both sides up and does not count.
-        for run in 0..=self.args.runs.max(1) {
-            for (who, samples) in [(Who::Ours, &mut ours), (Who::Baseline, &mut theirs)] {
-                bar.inc(1);
-                if who == Who::Baseline && !case.has_other_run() {
-                    continue;
-                }
-                let sample = self.sample(case, who).await?;
-                if run > 0 {
-                    samples.push(sample);
-                }
-            }
-        }
+        let turn = async |who: Who| match who == Who::Baseline && !case.has_other_run() {
+            true => Ok(None),
+            false => self.sample(case, who).await.map(Some),
+        };
+        let turns = Turns::warmed(self.args.runs.max(1));
+        let (ours, theirs) = turns.take(bar, turn).await?;
         let terms = Terms {
             case: case.name.clone(),
             measure: case.measure,

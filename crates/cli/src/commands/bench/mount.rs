@@ -2,7 +2,7 @@
 //!
 //! `plan` says what is measured, against what, and what is promised. Who serves is a process (`daemon`): ours, a server
 //! that does nothing but answer from memory, or somebody else's mount (`peers`). Who reads is a worker (`job`), or a
-//! program as it is (`ls`). CPU time is that of both together. Ours and the other take turns.
+//! program as it is (`ls`). CPU time is that of both together. Ours and the other take turns. Torrents are `super::torrent`.
 
 mod daemon;
 mod job;
@@ -17,20 +17,30 @@ use indicatif::ProgressBar;
 use super::cases::{Baseline, Terms};
 use super::plot;
 use super::report::{Report, Row};
-use super::sample::Sample;
+use super::sample::{Sample, Who};
 use super::server::{LabProcess, LabSpec};
+use super::turns::Turns;
 use crate::args::BenchMountArgs;
 use crate::exit::{CliError, Result};
 use crate::progress;
 use crate::session::Session;
 
+#[cfg(feature = "torrent")]
+pub(super) use daemon::Daemon;
 pub(super) use daemon::memory;
+#[cfg(feature = "torrent")]
+pub(super) use job::{Job, in_threads};
 pub(super) use job::{Orders, work};
 use plan::{Against, Case};
 use side::{Field, Side};
+#[cfg(feature = "torrent")]
+pub(super) use side::{forebay, largest, whole};
 
 /// `forebay bench mount`.
 pub(crate) fn run(session: &Session, args: &BenchMountArgs) -> Result<()> {
+    if args.rqbit {
+        return super::torrent::run(session, args);
+    }
     let cases = plan::cases(args)?;
     // The first byte is asked of a file ten times as large.
     let lab = LabProcess::start(&LabSpec {
@@ -41,7 +51,11 @@ pub(crate) fn run(session: &Session, args: &BenchMountArgs) -> Result<()> {
     })?;
     let mut report = Report::new("mount", "standard: 30 ms, 90 MB/s per connection, random bytes");
     let runs = args.runs.max(1);
-    let bar = progress::items(session.output, (cases.len() * (runs + 1) * 2) as u64, "runs");
+    let bar = progress::items(
+        session.output,
+        cases.len() as u64 * Turns::warmed(runs).steps(),
+        "runs",
+    );
     session.block_on_uncaught(async {
         let _caught = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
         let field = Field::new(session, args, &lab)?;
@@ -73,21 +87,17 @@ async fn row(field: &Field<'_>, case: &Case, runs: usize, bar: &ProgressBar) -> 
         Against::RawListing => Some(Side::RawListing),
         Against::Figure(..) | Against::Nothing => None,
     };
-    let (mut us, mut them) = (Vec::new(), Vec::new());
-    for run in 0..=runs {
-        bar.inc(1);
-        let sample = ours.sample(field, case).await?;
-        if run > 0 {
-            us.push(sample);
+    let turn = async |who: Who| {
+        let side = match who {
+            Who::Ours => Some(&mut ours),
+            Who::Baseline | Who::Prepare => theirs.as_mut(),
+        };
+        match side {
+            Some(side) => side.sample(field, case).await.map(Some),
+            None => Ok(None),
         }
-        bar.inc(1);
-        if let Some(theirs) = &mut theirs {
-            let sample = theirs.sample(field, case).await?;
-            if run > 0 {
-                them.push(sample);
-            }
-        }
-    }
+    };
+    let (us, them) = Turns::warmed(runs).take(bar, turn).await?;
     Ok(Row::compare(&terms(case), &us, &them))
 }
 
@@ -119,7 +129,7 @@ fn timed(seconds: f64, cpu_seconds: f64) -> Sample {
     }
 }
 
-fn lost(what: &str, error: &dyn std::fmt::Display) -> CliError {
+pub(super) fn lost(what: &str, error: &dyn std::fmt::Display) -> CliError {
     CliError::new(ErrorKind::Unavailable, format!("{what}: {error}"))
 }
 

@@ -1,6 +1,5 @@
 //! Other tools that are installed, fetching the lab's large object into a file, beside `forebay get`.
 
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use forebay_types::{Clock, SystemClock};
@@ -177,18 +176,13 @@ fn run_once(peer: &Peer, endpoint: &str) -> Result<(f64, f64)> {
     Ok((clock.now().as_secs_f64(), children_cpu_seconds() - cpu))
 }
 
-/// User and system time of all children that have ended (proc(5): cutime and cstime, in ticks of 10 ms).
+/// User and system time of all children that have ended.
 pub(super) fn children_cpu_seconds() -> f64 {
-    let stat = std::fs::read_to_string(Path::new("/proc/self/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit_once(')')
-        .map(|(_, rest)| rest.split_whitespace().collect())
-        .unwrap_or_default();
-    let ticks = |index: usize| {
-        fields
-            .get(index)
-            .and_then(|f| f.parse::<f64>().ok())
-            .unwrap_or(0.0)
-    };
-    (ticks(13) + ticks(14)) / 100.0
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the call writes the struct, which lives until it returns.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()) };
+    // SAFETY: all zeros are such a struct too, if the call should have failed.
+    let usage = unsafe { usage.assume_init() };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }

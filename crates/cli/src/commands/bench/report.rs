@@ -14,6 +14,9 @@ pub(crate) struct Report {
     pub(crate) profile: String,
     pub(crate) machine: String,
     pub(crate) rows: Vec<Row>,
+    /// What fits no row.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) notes: Vec<String>,
 }
 
 /// One line: ours beside a baseline of the same run. What was not measured is null.
@@ -58,6 +61,21 @@ pub(crate) struct Row {
     pub(crate) baseline_p99_ms: Option<f64>,
     pub(crate) rss_mib: Option<f64>,
     pub(crate) baseline_rss_mib: Option<f64>,
+    /// How often a film stood still, and for how long: of the worst run.
+    pub(crate) stalls: Option<u64>,
+    pub(crate) stalls_goal: Option<u64>,
+    pub(crate) stalled_ms: Option<f64>,
+    pub(crate) baseline_stalls: Option<u64>,
+    pub(crate) baseline_stalled_ms: Option<f64>,
+    /// The most streams that the server had open at a time.
+    pub(crate) streams: Option<u64>,
+    pub(crate) streams_goal: Option<u64>,
+    pub(crate) baseline_streams: Option<u64>,
+    /// What the server behind both used of the CPUs, and the most memory it ever had.
+    pub(crate) server_cpu_s_per_gib: Option<f64>,
+    pub(crate) baseline_server_cpu_s_per_gib: Option<f64>,
+    pub(crate) server_rss_mib: Option<f64>,
+    pub(crate) baseline_server_rss_mib: Option<f64>,
 }
 
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
@@ -82,10 +100,18 @@ fn mb_s(sample: &Sample) -> f64 {
 }
 
 fn cpu_per_gib(sample: &Sample) -> f64 {
+    per_gib(sample, sample.cpu_seconds)
+}
+
+fn server_cpu_per_gib(sample: &Sample) -> Option<f64> {
+    sample.server_cpu_seconds.map(|seconds| per_gib(sample, seconds))
+}
+
+fn per_gib(sample: &Sample, seconds: f64) -> f64 {
     if sample.served < SOME_BYTES {
         return f64::NAN;
     }
-    sample.cpu_seconds / (sample.served as f64 / f64::from(1 << 30))
+    seconds / (sample.served as f64 / f64::from(1 << 30))
 }
 
 fn records_s(sample: &Sample) -> Option<f64> {
@@ -98,6 +124,12 @@ impl Row {
         let of = |samples: &[Sample], figure: fn(&Sample) -> f64| median(samples.iter().map(figure));
         let maybe = |samples: &[Sample], figure: fn(&Sample) -> Option<f64>| {
             median(samples.iter().filter_map(figure))
+        };
+        let most =
+            |samples: &[Sample], figure: fn(&Sample) -> Option<u64>| samples.iter().filter_map(figure).max();
+        let longest = |samples: &[Sample]| {
+            let stalled = samples.iter().filter_map(|s| s.stalled_ms);
+            stalled.reduce(f64::max)
         };
         let last = ours.last();
         let mut row = Self {
@@ -128,6 +160,16 @@ impl Row {
             baseline_p99_ms: maybe(theirs, |s| s.p99_ms),
             rss_mib: of(ours, |s| s.rss_mib),
             baseline_rss_mib: of(theirs, |s| s.rss_mib),
+            stalls: most(ours, |s| s.stalls),
+            stalled_ms: longest(ours),
+            baseline_stalls: most(theirs, |s| s.stalls),
+            baseline_stalled_ms: longest(theirs),
+            streams: most(ours, |s| s.streams),
+            baseline_streams: most(theirs, |s| s.streams),
+            server_cpu_s_per_gib: maybe(ours, server_cpu_per_gib),
+            baseline_server_cpu_s_per_gib: maybe(theirs, server_cpu_per_gib),
+            server_rss_mib: maybe(ours, |s| s.server_rss_mib),
+            baseline_server_rss_mib: maybe(theirs, |s| s.server_rss_mib),
             ..Self::default()
         };
         row.baseline = match terms.baseline {
@@ -142,6 +184,7 @@ impl Row {
                     Measure::Records => row.baseline_records_s = Some(figure),
                     Measure::Tail => row.baseline_p99_ms = Some(figure),
                     Measure::Hits => row.baseline_hit_rate = Some(figure),
+                    Measure::Stalls => row.baseline_stalls = Some(figure as u64),
                     // What is allowed follows from how long the run was.
                     Measure::Puts => row.baseline_puts = last.and_then(|s| s.puts_allowed),
                 }
@@ -162,6 +205,8 @@ impl Row {
             Measure::Tail => row.baseline_p99_ms.zip(row.p99_ms),
             Measure::Hits => row.hit_rate.zip(row.baseline_hit_rate),
             Measure::Puts => row.baseline_puts.zip(count(row.puts)),
+            // None is what is wanted, and nothing is so many times that.
+            Measure::Stalls => None,
         }
         .map(|(over, under)| over / under);
         row
@@ -175,6 +220,7 @@ impl Report {
             profile: profile.to_owned(),
             machine: machine(),
             rows: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -191,6 +237,19 @@ impl Report {
                     row.case
                 );
             }
+            for (what, is, most) in [
+                ("stalls", row.stalls, row.stalls_goal),
+                ("streams at a time", row.streams, row.streams_goal),
+            ] {
+                if let Some((is, most)) = is.zip(most)
+                    && is > most
+                {
+                    let _ = writeln!(text, "{}: {is} {what}; the goal is {most}", row.case);
+                }
+            }
+        }
+        for note in &self.notes {
+            let _ = writeln!(text, "{note}");
         }
         text.trim_end().to_owned()
     }
@@ -199,7 +258,7 @@ impl Report {
 /// A heading, and how a row shows what stands below it.
 type Column = (&'static str, fn(&Row) -> Option<String>);
 
-const COLUMNS: [Column; 24] = [
+const COLUMNS: [Column; 33] = [
     ("case", |row| Some(row.case.clone())),
     ("MB/s", |row| number(row.mb_s, 0)),
     ("CPU s/GiB", |row| number(row.cpu_s_per_gib, 3)),
@@ -226,6 +285,15 @@ const COLUMNS: [Column; 24] = [
     ("its p50", |row| time(row.baseline_p50_ms)),
     ("its p99", |row| time(row.baseline_p99_ms)),
     ("MiB", |row| number(row.rss_mib, 0)),
+    ("stalls", |row| count(row.stalls)),
+    ("stall s", |row| seconds(row.stalled_ms)),
+    ("its", |row| count(row.baseline_stalls)),
+    ("stall s", |row| seconds(row.baseline_stalled_ms)),
+    ("streams", |row| count(row.streams)),
+    ("its", |row| count(row.baseline_streams)),
+    ("srv s/GiB", |row| number(row.server_cpu_s_per_gib, 3)),
+    ("its", |row| number(row.baseline_server_cpu_s_per_gib, 3)),
+    ("srv MiB", |row| number(row.server_rss_mib, 0)),
 ];
 
 /// Columns that have at least one value, as wide as their widest.
@@ -266,6 +334,10 @@ fn count(value: Option<u64>) -> Option<String> {
 
 fn percent(share: Option<f64>) -> Option<String> {
     number(share.map(|share| share * 100.0), 1)
+}
+
+fn seconds(ms: Option<f64>) -> Option<String> {
+    number(ms.map(|ms| ms / 1e3), 2)
 }
 
 /// A read from memory takes microseconds.

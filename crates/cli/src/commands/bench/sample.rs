@@ -65,6 +65,16 @@ pub(crate) struct Sample {
     pub(crate) puts: Option<u64>,
     /// What was promised of those for a run of this length and size.
     pub(crate) puts_allowed: Option<f64>,
+    /// How often a film stood still.
+    pub(crate) stalls: Option<u64>,
+    /// For how long altogether.
+    pub(crate) stalled_ms: Option<f64>,
+    /// The most streams that a server had open at a time.
+    pub(crate) streams: Option<u64>,
+    /// What the server behind it all used of the CPUs.
+    pub(crate) server_cpu_seconds: Option<f64>,
+    /// The most memory that it ever had.
+    pub(crate) server_rss_mib: Option<f64>,
 }
 
 /// What a run returns; the rest of its sample is looked up when it is over.
@@ -140,7 +150,7 @@ impl Done {
             connections: self.connections,
             p50_ms: at(0.5),
             p99_ms: at(0.99),
-            rss_mib: peak_rss_mib(),
+            rss_mib: peak_rss_mib("self"),
             hit_rate: self.cache.hit_rate,
             drops: self.cache.drops,
             kept: self.cache.kept,
@@ -149,6 +159,7 @@ impl Done {
             records: self.records,
             puts: self.puts,
             puts_allowed: self.puts_allowed,
+            ..Sample::default()
         }
     }
 }
@@ -162,9 +173,27 @@ pub(crate) fn cpu_time() -> Duration {
     )
 }
 
-/// The most memory this process ever had, in MiB. Zero where /proc does not tell.
-fn peak_rss_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// CPU time of another process so far, all its threads; zero once it is gone.
+pub(crate) fn cpu_time_of(pid: u32) -> Duration {
+    let mut id = 0;
+    // SAFETY: the call writes one number, which lives until it returns.
+    if unsafe { libc::clock_getcpuclockid(pid.cast_signed(), &raw mut id) } != 0 {
+        return Duration::ZERO;
+    }
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the call writes the struct, which lives until it returns.
+    if unsafe { libc::clock_gettime(id, &raw mut time) } != 0 {
+        return Duration::ZERO;
+    }
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+/// The most memory a process ever had, in MiB: `self`, or one by its number. Zero where /proc does not tell.
+pub(crate) fn peak_rss_mib(process: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
     kib.unwrap_or(0.0) / 1024.0

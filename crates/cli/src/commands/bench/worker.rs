@@ -13,6 +13,8 @@ use super::direct;
 use super::log;
 use super::mount;
 use super::sample::{Sample, Spec};
+#[cfg(feature = "torrent")]
+use super::torrent;
 use super::work;
 use crate::exit::{CliError, Result};
 use crate::session::Session;
@@ -24,6 +26,8 @@ pub(super) enum Orders {
     Direct(direct::Spec),
     Mount(mount::Orders),
     Log(log::Spec),
+    #[cfg(feature = "torrent")]
+    Torrent(torrent::Orders),
 }
 
 impl Orders {
@@ -33,6 +37,8 @@ impl Orders {
             Self::Direct(spec) => spec.config.as_deref(),
             Self::Mount(_) => None,
             Self::Log(spec) => spec.config.as_deref(),
+            #[cfg(feature = "torrent")]
+            Self::Torrent(_) => None,
         }
     }
 }
@@ -44,6 +50,8 @@ pub(super) fn run(session: &Session) -> Result<()> {
         Orders::Direct(spec) => direct::work(session, &spec),
         Orders::Mount(orders) => mount::work(session, &orders),
         Orders::Log(spec) => log::work(session, &spec),
+        #[cfg(feature = "torrent")]
+        Orders::Torrent(orders) => torrent::work(&orders),
     }?;
     session.output.line(&to_json(&sample)?)
 }
@@ -72,9 +80,18 @@ pub(super) async fn sample(orders: &Orders, what: &str) -> Result<Sample> {
 
 /// Starts this program again as `forebay bench NAME`, with its orders; it may go on for as long as it likes.
 pub(super) fn helper(name: &str, orders: &impl Serialize) -> Result<Child> {
+    helper_in(name, orders, None)
+}
+
+/// The same, with a directory for its temporary files.
+pub(super) fn helper_in(name: &str, orders: &impl Serialize, temporary: Option<&Path>) -> Result<Child> {
     let failed =
         |e: std::io::Error| CliError::new(e.kind().into(), format!("cannot start bench {name}: {e}"));
-    let mut child = command(name, None)?.spawn().map_err(failed)?;
+    let mut command = command(name, None)?;
+    if let Some(temporary) = temporary {
+        command.env("TMPDIR", temporary);
+    }
+    let mut child = command.spawn().map_err(failed)?;
     if let Some(stdin) = &mut child.stdin {
         writeln!(stdin, "{}", to_json(orders)?).map_err(failed)?;
     }
@@ -108,10 +125,10 @@ pub(super) fn own_executable() -> Result<PathBuf> {
         .map_err(|e| CliError::new(e.kind().into(), format!("cannot find the running program: {e}")))
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     serde_json::from_str(text).map_err(|e| CliError::usage(format!("not the orders of a bench: {e}")))
 }
 
-fn to_json<T: Serialize>(value: &T) -> Result<String> {
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value).map_err(|e| CliError::new(ErrorKind::Internal, e.to_string()))
 }

@@ -12,6 +12,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use super::super::sample::cpu_time_of;
+#[cfg(feature = "torrent")]
+use super::super::sample::peak_rss_mib;
 use super::super::worker::{helper, orders};
 use super::{NAME, lost};
 use crate::exit::{CliError, Result};
@@ -20,7 +23,7 @@ use crate::exit::{CliError, Result};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A mounted directory and the process behind it. Unmounted, and the process ended, when dropped.
-pub(super) struct Daemon {
+pub(in crate::commands::bench) struct Daemon {
     child: Child,
     dir: TempDir,
     what: String,
@@ -28,7 +31,7 @@ pub(super) struct Daemon {
 
 impl Daemon {
     /// Starts `command`, which mounts on the directory that it is given, in the foreground, and waits until that is seen.
-    pub(super) fn start(what: &str, dir: TempDir, command: &mut Command) -> Result<Self> {
+    pub(in crate::commands::bench) fn start(what: &str, dir: TempDir, command: &mut Command) -> Result<Self> {
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -67,26 +70,19 @@ impl Daemon {
         Ok(daemon)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::commands::bench) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// What it has used of the CPUs.
-    pub(super) fn cpu(&self) -> Duration {
-        let mut id = 0;
-        // SAFETY: the call writes one number, which lives until it returns.
-        if unsafe { libc::clock_getcpuclockid(self.child.id().cast_signed(), &raw mut id) } != 0 {
-            return Duration::ZERO;
-        }
-        let mut time = libc::timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        // SAFETY: the call writes the struct, which lives until it returns.
-        if unsafe { libc::clock_gettime(id, &raw mut time) } != 0 {
-            return Duration::ZERO;
-        }
-        Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+    pub(in crate::commands::bench) fn cpu(&self) -> Duration {
+        cpu_time_of(self.child.id())
+    }
+
+    /// The most memory that it ever had.
+    #[cfg(feature = "torrent")]
+    pub(in crate::commands::bench) fn peak_rss_mib(&self) -> f64 {
+        peak_rss_mib(&self.child.id().to_string())
     }
 }
 

@@ -130,9 +130,13 @@ fn perform(file: &File, job: Job, size: u64, clock: &SystemClock) -> io::Result<
     }
 }
 
+/// Bytes read, and how long each read took.
 type Read = (u64, Vec<Duration>);
 
-fn in_threads(threads: usize, each: impl Fn(usize) -> io::Result<Read> + Sync) -> io::Result<Read> {
+pub(in crate::commands::bench) fn in_threads(
+    threads: usize,
+    each: impl Fn(usize) -> io::Result<Read> + Sync,
+) -> io::Result<Read> {
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads)
             .map(|thread| {

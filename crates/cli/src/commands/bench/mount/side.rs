@@ -70,14 +70,8 @@ impl<'a> Field<'a> {
 
     /// This program, told about the lab and nothing else that the user has set.
     fn forebay(&self, cache: &Path) -> Result<Command> {
-        let mut command = Command::new(own_executable()?);
+        let mut command = forebay(self.session, cache, self.args.size.bytes())?;
         lab_env(&mut command, self.lab.endpoint());
-        if let Some(config) = &self.session.config_flag {
-            command.arg("--config").arg(config);
-        }
-        let size = self.args.size.bytes().saturating_mul(4);
-        command.arg("--quiet").arg("--cache-dir").arg(cache);
-        command.arg("--cache-size").arg(format!("{size}B"));
         Ok(command)
     }
 
@@ -134,6 +128,18 @@ impl<'a> Field<'a> {
         command.args(["mount", "--foreground", &url]).arg(dir.path());
         Daemon::start("forebay mount", dir, &mut command)
     }
+}
+
+/// This program with the user's settings, but a cache of its own in which `size` bytes have room.
+pub(in crate::commands::bench) fn forebay(session: &Session, cache: &Path, size: u64) -> Result<Command> {
+    let mut command = Command::new(own_executable()?);
+    if let Some(config) = &session.config_flag {
+        command.arg("--config").arg(config);
+    }
+    let size = size.saturating_mul(4);
+    command.arg("--quiet").arg("--cache-dir").arg(cache);
+    command.arg("--cache-size").arg(format!("{size}B"));
+    Ok(command)
 }
 
 impl Side {
@@ -309,7 +315,7 @@ fn drop_pages(path: &Path) -> Result<()> {
 }
 
 /// A program from its start to its end.
-fn whole(command: &mut Command, what: &str) -> Result<Sample> {
+pub(in crate::commands::bench) fn whole(command: &mut Command, what: &str) -> Result<Sample> {
     let clock = SystemClock::new();
     let cpu = children_cpu_seconds();
     let status = command
@@ -323,7 +329,7 @@ fn whole(command: &mut Command, what: &str) -> Result<Sample> {
 }
 
 /// The largest file below a directory.
-fn largest(dir: &Path) -> Option<PathBuf> {
+pub(in crate::commands::bench) fn largest(dir: &Path) -> Option<PathBuf> {
     let below = std::fs::read_dir(dir).ok()?.filter_map(|entry| {
         let path = entry.ok()?.path();
         if path.is_dir() { largest(&path) } else { Some(path) }
