@@ -31,12 +31,12 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    Attributes, CopyOptions, Error, Extensions, GetOptions, GetRange, GetResult, GetResultPayload,
-    ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, Result,
+    Attributes, CopyOptions, Error, Extensions, GetOptions, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tokio::time::Instant;
 
+use crate::payload::satisfiable;
 use crate::transport::Failure;
 use catalog::{Catalog, Found, Shelf};
 use streams::Streams;
@@ -160,23 +160,14 @@ fn meta_of(location: Path, found: &Found) -> ObjectMeta {
     }
 }
 
-/// The bytes meant, as far as the file has them.
-fn resolve(asked: Option<&GetRange>, length: u64) -> Result<ByteRange, Failure> {
-    let range = match asked {
-        None => ByteRange::new(0, length),
-        Some(GetRange::Bounded(range)) => ByteRange::from(range.clone()),
-        Some(GetRange::Offset(start)) => ByteRange::new(*start, length.max(*start)),
-        Some(GetRange::Suffix(len)) => ByteRange::new(length.saturating_sub(*len), length),
-    };
-    if asked.is_some() && range.start() >= length {
-        return Err(Failure::Status {
-            status: 416,
-            code: None,
-            message: Some(format!("the file has {length} bytes")),
-            retry_after: None,
-        });
+/// No byte of the file is where the range begins.
+fn unsatisfiable(length: u64) -> Failure {
+    Failure::Status {
+        status: 416,
+        code: None,
+        message: Some(format!("the file has {length} bytes")),
+        retry_after: None,
     }
-    Ok(range.clamp_to(length))
 }
 
 #[async_trait]
@@ -189,7 +180,8 @@ impl ObjectStore for RqbitStore {
         let range = if options.head {
             ByteRange::new(0, found.length)
         } else {
-            resolve(options.range.as_ref(), found.length).map_err(fail)?
+            satisfiable(options.range.as_ref(), found.length)
+                .ok_or_else(|| fail(unsatisfiable(found.length)))?
         };
         let stream = if options.head || range.is_empty() {
             futures::stream::empty().boxed()
@@ -214,10 +206,14 @@ impl ObjectStore for RqbitStore {
         let listed = async move {
             let shelf = this.shelf().await;
             let shelf = shelf.map_err(|failure| failure.into_store_error(prefix.as_ref()))?;
-            let files = shelf.below(prefix.as_ref());
-            // Every key is one that a path can have.
-            let metas = files.filter_map(|(key, found)| Some(Ok(meta_of(Path::parse(key).ok()?, found))));
-            Result::<_>::Ok(futures::stream::iter(metas.collect::<Vec<_>>()))
+            // The first by itself: who looks whether there is anything wants no more, and a torrent may have 100,000.
+            let pages = futures::stream::iter([(0, 1), (1, usize::MAX)]);
+            Result::<_>::Ok(pages.flat_map(move |(skip, take)| {
+                let files = shelf.below(prefix.as_ref()).skip(skip).take(take);
+                // Every key is one that a path can have.
+                let metas = files.filter_map(|(key, found)| Some(Ok(meta_of(Path::parse(key).ok()?, found))));
+                futures::stream::iter(metas.collect::<Vec<_>>())
+            }))
         };
         futures::stream::once(listed).try_flatten().boxed()
     }

@@ -19,7 +19,7 @@ use object_store::{
 };
 
 use crate::http_store::WholeBody;
-use crate::payload::map_stream;
+use crate::payload::{asked_for, map_stream};
 use crate::transport::Failure;
 
 /// Checks every read: the range answered is the range asked, the version is the one that If-Match named (some
@@ -65,12 +65,7 @@ fn check_head(asked: Option<&GetRange>, if_match: Option<&str>, result: &GetResu
     }
     let size = result.meta.size;
     let got = ByteRange::from(result.range.clone());
-    let asked = match asked {
-        None => ByteRange::new(0, size),
-        Some(GetRange::Bounded(range)) => ByteRange::from(range.clone()).clamp_to(size),
-        Some(GetRange::Offset(start)) => ByteRange::new((*start).min(size), size),
-        Some(GetRange::Suffix(len)) => ByteRange::new(size.saturating_sub(*len), size),
-    };
+    let asked = asked_for(asked, size);
     // A server without ranges answered the whole to a range from the start, and the store says so.
     let whole = result.extensions.get::<WholeBody>().is_some() && got == ByteRange::new(0, size);
     (got != asked && !whole).then_some(Failure::WrongRange { asked, got })

@@ -11,11 +11,10 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use object_store::path::Path;
-use object_store::{
-    Attribute, Attributes, Extensions, GetOptions, GetRange, GetResult, GetResultPayload, ObjectMeta,
-};
+use object_store::{Attribute, Attributes, Extensions, GetOptions, GetResult, GetResultPayload, ObjectMeta};
 
 use super::WholeBody;
+use crate::payload::satisfiable;
 use crate::transport::{Body, EngineRead, Failure, status_failure};
 
 /// Two steps of HTTP's clock.
@@ -76,7 +75,8 @@ pub(super) async fn body(
         (asked, _) => {
             let size = content_length(headers).ok_or(Failure::NoLength)?;
             let whole = ByteRange::new(0, size);
-            let wanted = resolve(asked.as_ref(), size)?;
+            let wanted = satisfiable(asked.as_ref(), size)
+                .ok_or_else(|| plain_status(StatusCode::RANGE_NOT_SATISFIABLE))?;
             if wanted == whole {
                 (whole, size, stream)
             } else if wanted.start() == 0 && options.extensions.get::<EngineRead>().is_some() {
@@ -106,21 +106,6 @@ pub(super) fn plain_status(status: StatusCode) -> Failure {
         code: None,
         message: None,
         retry_after: None,
-    }
-}
-
-fn resolve(asked: Option<&GetRange>, size: u64) -> Result<ByteRange, Failure> {
-    let range = match asked {
-        None => ByteRange::new(0, size),
-        Some(GetRange::Bounded(range)) => ByteRange::from(range.clone()),
-        Some(GetRange::Offset(start)) => ByteRange::new(*start, size.max(*start)),
-        Some(GetRange::Suffix(len)) => ByteRange::new(size.saturating_sub(*len), size),
-    };
-    // What a server with ranges would say.
-    if asked.is_some() && range.start() >= size {
-        Err(plain_status(StatusCode::RANGE_NOT_SATISFIABLE))
-    } else {
-        Ok(range.clamp_to(size))
     }
 }
 

@@ -29,7 +29,7 @@ use table::{Follower, Parked, Read, Table};
 
 /// After so long without a byte a stream may be taken away for somebody else. Longer than a piece of the usual size takes
 /// at 4 MB/s (0.5-1 s), so that who waits for one mostly gets it in his turn.
-pub(super) const TURN: Duration = Duration::from_secs(1);
+const TURN: Duration = Duration::from_secs(1);
 
 /// After so long a stream may be taken away that is being read all the time: a fifth reader of four large files is not to
 /// wait for the end of one.
@@ -327,6 +327,7 @@ impl Streams {
 
     /// A read is over, as far as `at` if it got anywhere; what is left of its stream is for others.
     pub(super) fn done(&self, id: u64, file: File, at: Option<u64>, open: Option<Open>) {
+        // One that is over is closed here, before the lock.
         let mut open = open.filter(|open| !open.is_over());
         let mut table = self.lock();
         table.reads.retain(|read| read.id != id);
@@ -343,30 +344,24 @@ impl Streams {
                 open = back.or(open);
             }
         }
-        // The next in the queue gets its place: to be closed outside of the lock.
-        let Some(open) = open.filter(|_| !self.inner.places.is_wanted()) else {
-            return;
+        let Some(open) = open else { return };
+        // The next in the queue gets its place. And nobody would close it where there is no runtime.
+        let runtime = tokio::runtime::Handle::try_current();
+        let Some(runtime) = runtime.ok().filter(|_| !self.inner.places.is_wanted()) else {
+            // A socket is closed outside of the lock.
+            drop(table);
+            return drop(open);
         };
         let id = table.number();
-        let parked = Parked { id, file, open };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => {
-                table.parked.push_back(parked);
-                drop(table);
-                let (streams, idle) = (Arc::downgrade(&self.inner), self.inner.options.stream_idle);
-                runtime.spawn(async move {
-                    tokio::time::sleep(idle).await;
-                    if let Some(inner) = streams.upgrade() {
-                        Self { inner }.close(id);
-                    }
-                });
+        table.parked.push_back(Parked { id, file, open });
+        drop(table);
+        let (streams, idle) = (Arc::downgrade(&self.inner), self.inner.options.stream_idle);
+        runtime.spawn(async move {
+            tokio::time::sleep(idle).await;
+            if let Some(inner) = streams.upgrade() {
+                Self { inner }.close(id);
             }
-            // Nobody would close it.
-            Err(_) => {
-                drop(table);
-                drop(parked);
-            }
-        }
+        });
     }
 
     /// Closes a parked stream, if it is still parked.
