@@ -94,10 +94,15 @@ pub(crate) fn read(session: &Session, args: &BenchReadArgs) -> Result<()> {
     {
         report.rows.extend(peers::rows(args, lab)?);
     }
-    if let Some(path) = &args.plot {
-        std::fs::write(path, plot::bars(&report)).map_err(|e| CliError::local(path, "write", &e))?;
+    answer(session, &report, args.plot.as_deref())
+}
+
+/// How every bench ends: its chart, if one is wanted, and its report.
+fn answer(session: &Session, report: &Report, plot: Option<&Path>) -> Result<()> {
+    if let Some(path) = plot {
+        std::fs::write(path, plot::bars(report)).map_err(|e| CliError::local(path, "write", &e))?;
     }
-    session.output.answer(&report, || report.text())
+    session.output.answer(report, || report.text())
 }
 
 fn subject(args: &BenchReadArgs) -> Result<Subject> {

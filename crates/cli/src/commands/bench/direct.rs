@@ -20,8 +20,8 @@ use forebay_source::Location;
 use forebay_types::{ByteSize, ErrorKind, SystemClock, printable};
 use indicatif::ProgressBar;
 
+use super::answer;
 use super::cases::{Baseline, Measure, Terms};
-use super::plot;
 use super::report::{Report, Row};
 use super::sample::Sample;
 use super::worker::{self, Orders};
@@ -46,10 +46,7 @@ pub(crate) fn run(session: &Session, args: &BenchDirectArgs) -> Result<()> {
     let report = session.block_on(Box::pin(measure(session, args, &subject, &cases)));
     drop(subject);
     let report = report?;
-    if let Some(path) = &args.plot {
-        std::fs::write(path, plot::bars(&report)).map_err(|e| CliError::local(path, "write", &e))?;
-    }
-    session.output.answer(&report, || report.text())
+    answer(session, &report, args.plot.as_deref())
 }
 
 /// One run, in this process.

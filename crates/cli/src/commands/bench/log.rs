@@ -15,8 +15,8 @@ use forebay_log::{LogError, TopicName};
 use forebay_types::ErrorKind;
 use indicatif::ProgressBar;
 
+use super::answer;
 use super::cases::Terms;
-use super::plot;
 use super::report::{Report, Row};
 use super::sample::{Sample, Who};
 use super::server::{LabProcess, LabSpec};
@@ -60,10 +60,7 @@ pub(crate) fn run(session: &Session, args: &BenchLogArgs) -> Result<()> {
         Ok(())
     })?;
     bar.finish_and_clear();
-    if let Some(path) = &args.plot {
-        std::fs::write(path, plot::bars(&report)).map_err(|e| CliError::local(path, "write", &e))?;
-    }
-    session.output.answer(&report, || report.text())
+    answer(session, &report, args.plot.as_deref())
 }
 
 /// What all runs share.

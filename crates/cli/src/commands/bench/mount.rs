@@ -14,8 +14,8 @@ use forebay_mount::MemoryMount;
 use forebay_types::ErrorKind;
 use indicatif::ProgressBar;
 
+use super::answer;
 use super::cases::{Baseline, Terms};
-use super::plot;
 use super::report::{Report, Row};
 use super::sample::{Sample, Who};
 use super::server::{LabProcess, LabSpec};
@@ -70,10 +70,7 @@ pub(crate) fn run(session: &Session, args: &BenchMountArgs) -> Result<()> {
         Ok(())
     })?;
     bar.finish_and_clear();
-    if let Some(path) = &args.plot {
-        std::fs::write(path, plot::bars(&report)).map_err(|e| CliError::local(path, "write", &e))?;
-    }
-    session.output.answer(&report, || report.text())
+    answer(session, &report, args.plot.as_deref())
 }
 
 /// Ours and the other take turns; the first turn of each warms it up and does not count.

@@ -18,12 +18,12 @@ mod surplus;
 
 use indicatif::ProgressBar;
 
+use super::answer;
 use super::cases::{Baseline, Terms};
-use super::plot;
 use super::report::{Report, Row};
 use super::turns::Turns;
 use crate::args::BenchMountArgs;
-use crate::exit::{CliError, Result};
+use crate::exit::Result;
 use crate::progress;
 use crate::session::Session;
 
@@ -56,10 +56,7 @@ pub(super) fn run(session: &Session, args: &BenchMountArgs) -> Result<()> {
         Ok(())
     })?;
     bar.finish_and_clear();
-    if let Some(path) = &args.plot {
-        std::fs::write(path, plot::bars(&report)).map_err(|e| CliError::local(path, "write", &e))?;
-    }
-    session.output.answer(&report, || report.text())
+    answer(session, &report, args.plot.as_deref())
 }
 
 fn turns(case: &Case, args: &BenchMountArgs) -> Turns {
