@@ -43,6 +43,10 @@ const SCARCE: Duration = Duration::from_secs(2);
 /// next, which would have to wait behind them (measured: 2.0 s until head and tail of a film were here, at 3 MB/s).
 const LINGER: Duration = Duration::from_millis(250);
 
+/// What begins a little behind another read waits so long for what may fill the gap: requests of one moment come in any
+/// order, over several threads (measured: 0.04 ms from one to the other).
+const GATHER: Duration = Duration::from_millis(2);
+
 /// A file of a torrent.
 pub(super) type File = (InfoHash, usize);
 
@@ -184,7 +188,7 @@ impl Streams {
             // Requests of one moment come in any order: let those before this one make themselves known.
             tokio::task::yield_now().await;
         }
-        let (mut fresh, mut has_lingered) = (fresh, false);
+        let (mut fresh, mut has_gathered, mut has_lingered) = (fresh, fresh, false);
         loop {
             match self.step(ride, fresh) {
                 Step::Have(open) => return Ok(open),
@@ -193,6 +197,10 @@ impl Streams {
                     Followed::Alone => {}
                     Followed::Held => fresh = true,
                 },
+                Step::Open(_) if !has_gathered && self.lock().has_gap(ride.file(), ride.at()) => {
+                    tokio::time::sleep(GATHER).await;
+                    has_gathered = true;
+                }
                 Step::Open(end) if end > ride.end() && !has_lingered && !self.is_whole(ride).await => {
                     tokio::time::sleep(LINGER).await;
                     has_lingered = true;
@@ -201,6 +209,7 @@ impl Streams {
                     let place = self.place().await;
                     let range = ByteRange::new(ride.at(), end);
                     let (hash, file) = ride.file();
+                    tracing::debug!(torrent = %hash, file, %range, wanted = ride.end(), "a stream is asked for");
                     let bytes = self.inner.daemon.open(hash, file, range).await?;
                     self.inner.counters.opened.fetch_add(1, Relaxed);
                     return Ok(Open::new(bytes, range.start(), end, place));

@@ -12,6 +12,9 @@ use crate::rqbit::stream::{Open, Slot};
 /// Reads that begin so close behind another go on in its stream: what the kernel sends out of order, or a player skips.
 const NEAR: u64 = 1 << 20;
 
+/// Two parts that are asked for in one moment, and a half.
+const GAP: u64 = 10 << 20;
+
 /// Ends of earlier reads that are remembered, of all files together.
 const ENDS: usize = 64;
 
@@ -80,7 +83,14 @@ impl Table {
 
     /// Whether a read at `at` goes on where an earlier one ended.
     pub(super) fn goes_on(&self, file: File, at: u64) -> bool {
-        self.ends.iter().any(|(of, end)| *of == file && is_near(*end, at))
+        self.ends.contains(&(file, at))
+    }
+
+    /// Whether a read that begins a little before `at`, behind another one, may be about to make itself known.
+    pub(super) fn has_gap(&self, file: File, at: u64) -> bool {
+        let reads = self.reads.iter().map(|read| (read.file, read.range.end()));
+        let mut ends = self.ends.iter().copied().chain(reads);
+        ends.any(|(of, end)| of == file && end < at && at - end <= GAP)
     }
 
     /// A read ended at `at`.

@@ -28,6 +28,10 @@ const STEP: u64 = 4 << 20;
 /// Seconds of a film that are watched: long after what peers may send at first, and before all of it is here.
 const WATCHED: u64 = 24;
 
+/// Between the adding of a torrent and the beginning of its download, for whoever watches it: longer than it takes until a
+/// mount shows it.
+const ADDED: Duration = Duration::from_secs(2);
+
 /// How far back they skip while they watch.
 const SKIP: u64 = 8 << 20;
 
@@ -136,10 +140,13 @@ impl<'a> Field<'a> {
     /// Lets them begin, at the rate of the download; `seen_at` is where the film is to be seen first.
     pub(super) fn begin(&mut self, fresh: &mut Fresh, seen_at: Option<&Path>) -> Result<()> {
         let peers = vec![self.seeder.started.peer];
+        let clock = SystemClock::new();
+        let added = clock.now();
         fresh.client.order(&Order::Add { peers })?;
         if let Some(path) = seen_at {
             wait_until("the film in the mount", || path.exists())?;
         }
+        std::thread::sleep((added + ADDED).saturating_sub(clock.now()));
         // A limit that is set anew lets the same burst through at first.
         let upload_bps = u32::try_from(self.args.bitrate.bytes() * 3 / 2).ok();
         self.seeder.order(&Order::Limit { upload_bps })?;
