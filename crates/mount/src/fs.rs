@@ -39,8 +39,8 @@ use file::OpenFile;
 pub(crate) struct Fs {
     pub(crate) tree: Tree,
     pub(crate) reader: Reader,
-    /// Where the bytes come from, for what lies on this machine.
-    source: Source,
+    /// Where the bytes come from: what lies on this machine is opened there, and torrents tell how they are doing.
+    pub(crate) source: Source,
     pub(crate) options: MountOptions,
     pub(crate) parked: Parked,
     pub(crate) passthrough: Passthrough,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use forebay_cache::CacheStats;
 use forebay_range::RangeStats;
-use forebay_source::FileFacts;
+use forebay_source::{FileFacts, RqbitStore, StreamStats};
 use forebay_types::Clock;
 use forebay_vfs::TreeStats;
 use serde::Serialize;
@@ -37,6 +37,8 @@ pub struct MountStatus {
     pub range: RangeStats,
     /// The cache, with what other processes did to it; `None` without one.
     pub cache: Option<CacheStats>,
+    /// The streams that it has at the torrent client; `None` of other sources.
+    pub streams: Option<StreamStats>,
     /// Names and attributes.
     pub names: TreeStats,
     /// Files that are open, listed or not.
@@ -183,6 +185,7 @@ impl Mount {
             },
             range: reader.range,
             cache: reader.cache,
+            streams: fs.source.torrents().map(RqbitStore::stream_stats),
             names: fs.tree.stats(),
             open_files,
             files,

@@ -38,7 +38,7 @@ use tokio::time::Instant;
 
 use crate::payload::satisfiable;
 use crate::transport::Failure;
-use catalog::{Catalog, Found, Shelf};
+use catalog::{Catalog, Entry, Found, Shelf};
 use streams::Streams;
 
 pub use daemon::{
@@ -224,24 +224,16 @@ impl ObjectStore for RqbitStore {
             .shelf()
             .await
             .map_err(|failure| failure.into_store_error(prefix.as_ref()))?;
-        let above = prefix.as_ref().len() + usize::from(!prefix.is_root());
-        let (mut objects, mut common_prefixes) = (Vec::new(), Vec::<Path>::new());
-        for (key, found) in shelf.below(prefix.as_ref()) {
-            let dir = key
-                .get(above..)
-                .and_then(|name| name.find('/'))
-                .map(|len| above + len);
-            let Ok(path) = Path::parse(dir.map_or(&*key, |end| &key[..end])) else {
-                continue;
-            };
-            match dir {
-                None => objects.push(meta_of(path, found)),
-                Some(_) if common_prefixes.last() == Some(&path) => {}
-                Some(_) => common_prefixes.push(path),
+        let (mut objects, mut common_prefixes) = (Vec::new(), Vec::new());
+        for (key, entry) in shelf.level(prefix.as_ref()) {
+            // Every key is one that a path can have.
+            let Ok(path) = Path::parse(key) else { continue };
+            match entry {
+                Entry::File(found) => objects.push(meta_of(path, found)),
+                Entry::Dir => common_prefixes.push(path),
             }
         }
         common_prefixes.sort_unstable();
-        common_prefixes.dedup();
         Ok(ListResult {
             common_prefixes,
             objects,

@@ -101,7 +101,10 @@ mod tests {
         let settings = RqbitSettings::default();
         let usual = settings.range_config(None, &Profile::TORRENT);
         assert_eq!(usual.chunk_size, Profile::TORRENT.chunk_size);
-        assert_eq!(usual.max_concurrent_ranges, 1);
+        assert_eq!(
+            usual.max_concurrent_ranges,
+            Profile::TORRENT.max_concurrent_ranges
+        );
         let small = settings.range_config(Some(ByteSize::mib(1)), &Profile::TORRENT);
         assert_eq!(small.chunk_size, 1 << 20);
     }

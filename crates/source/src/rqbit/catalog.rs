@@ -23,8 +23,7 @@ use futures::{StreamExt, stream};
 use super::{Daemon, InfoHash, Listed, TorrentFault};
 use crate::transport::Failure;
 use layout::Layout;
-pub(crate) use shelf::Found;
-pub(crate) use shelf::Shelf;
+pub(crate) use shelf::{Entry, Found, Shelf};
 
 /// Torrents whose contents are asked for at a time: the client answers from memory, so more only make it busy.
 const QUESTIONS: usize = 4;
@@ -124,31 +123,6 @@ impl Catalog {
     /// All files as far as was asked, by a list of any age.
     pub(crate) fn known(&self) -> Arc<Shelf> {
         lock(&self.inner.known).shelf.clone()
-    }
-
-    /// All files, by a list that is asked for after this call.
-    ///
-    /// # Errors
-    /// As [`Self::shelf`].
-    ///
-    /// # Cancel safety
-    /// As [`Self::shelf`].
-    #[cfg(test)]
-    pub(crate) async fn refreshed(&self) -> Result<Arc<Shelf>, Failure> {
-        let since = lock(&self.inner.flights).begun;
-        loop {
-            let (number, flight) = self.inner.board();
-            let outcome = flight.await;
-            // One that was under way may have its list from before the call.
-            if number > since {
-                return outcome.map_err(own);
-            }
-            // The next one may have come and gone before this was awake.
-            let known = lock(&self.inner.known);
-            if known.flight > since {
-                return Ok(known.shelf.clone());
-            }
-        }
     }
 }
 

@@ -2,8 +2,6 @@
 
 use forebay_types::ByteRange;
 
-#[cfg(test)]
-use super::Details;
 use super::{Daemon, Haves, InfoHash, Peers, State, TorrentFault};
 use crate::transport::Failure;
 
@@ -38,22 +36,6 @@ pub(crate) struct Span {
     pub(crate) length: u64,
     /// Bytes of all files.
     pub(crate) total: u64,
-}
-
-impl Span {
-    /// Of a file by its index. Padding counts, for it is there to take room.
-    #[cfg(test)]
-    pub(crate) fn of(details: &Details, file: usize) -> Option<Self> {
-        let sum = |files: &[super::TorrentFile]| {
-            let lengths = files.iter().map(|file| file.length);
-            lengths.fold(0_u64, u64::saturating_add)
-        };
-        Some(Self {
-            before: sum(details.files.get(..file)?),
-            length: details.files.get(file)?.length,
-            total: sum(&details.files),
-        })
-    }
 }
 
 /// Asks how a file is doing.

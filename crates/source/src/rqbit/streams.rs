@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use forebay_types::{ByteRange, Clock};
+use serde::Serialize;
 use tokio::sync::oneshot;
 
 use super::daemon::{Daemon, InfoHash};
@@ -77,7 +78,7 @@ struct Counters {
 }
 
 /// What became of the streams of a client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct StreamStats {
     /// Open now, being read or not.
     pub open: u64,

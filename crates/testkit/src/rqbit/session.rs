@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use librqbit::api::TorrentIdOrHash;
 use librqbit::storage::StorageFactoryExt;
-use librqbit::{AddTorrent, AddTorrentOptions, ManagedTorrent, Session};
+use librqbit::{AddTorrent, AddTorrentOptions, ManagedTorrent, Session, TorrentStatsState};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -268,7 +268,12 @@ impl Rqbit {
     /// If there is none of this hash.
     pub fn progress(&self, hash: &str) -> io::Result<(u64, u64)> {
         let stats = self.handle(hash)?.stats();
-        Ok((stats.progress_bytes, stats.total_bytes))
+        let here = match stats.state {
+            // Bytes of the disk that it has looked at.
+            TorrentStatsState::Initializing => 0,
+            _ => stats.progress_bytes,
+        };
+        Ok((here, stats.total_bytes))
     }
 
     /// The hashes of its torrents.

@@ -13,6 +13,7 @@ pub(super) struct Snapshot {
     pub(super) reader: Reads,
     pub(super) range: Source,
     pub(super) cache: Option<Cache>,
+    pub(super) streams: Option<Streams>,
     pub(super) names: Names,
     pub(super) open_files: u64,
     pub(super) files: Vec<File>,
@@ -55,6 +56,16 @@ pub(super) struct Cache {
     pub(super) entry_count: u64,
     pub(super) hits: u64,
     pub(super) misses: u64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Streams {
+    pub(super) open: u64,
+    pub(super) parked: u64,
+    pub(super) opened: u64,
+    pub(super) reused: u64,
+    pub(super) revoked: u64,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -122,6 +122,16 @@ fn totals(now: &Snapshot, since: Option<&Since<'_>>) -> Vec<String> {
             names.lists
         ),
     ];
+    if let Some(streams) = &now.streams {
+        lines.push(format!(
+            "streams   {} open, {} of them idle, {} opened, {} gone on in, {} taken away",
+            streams.open,
+            streams.parked,
+            streams.opened,
+            count(streams.reused, "time"),
+            streams.revoked
+        ));
+    }
     if let Some(cache) = &now.cache {
         lines.push(format!(
             "cache     {} of {} in {}, {} of all processes' reads",

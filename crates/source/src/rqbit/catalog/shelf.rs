@@ -21,6 +21,13 @@ pub(crate) struct Found {
     pub(crate) executable: bool,
 }
 
+/// What lies in a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry<'s> {
+    File(&'s Found),
+    Dir,
+}
+
 /// Which keys there are. A torrent of one file is that file, any other a directory; both also go by their info hash,
 /// which no listing shows.
 #[derive(Debug, Default)]
@@ -76,6 +83,37 @@ impl Shelf {
         })
     }
 
+    /// What lies right below a key, in the order of the keys' bytes but for directories, which come as if a slash ended
+    /// them: from one to the next in as many steps as a search takes, however many files are in them.
+    pub(crate) fn level<'s>(&'s self, key: &str) -> Vec<(String, Entry<'s>)> {
+        if key.is_empty() {
+            let tops = self.tops.iter();
+            return tops
+                .map(|(head, layout)| match &*layout.leaves {
+                    [only] if layout.single => (head.to_string(), Entry::File(&only.found)),
+                    _ => (head.trim_end_matches('/').to_owned(), Entry::Dir),
+                })
+                .collect();
+        }
+        let Some((head, mut leaves)) = self.part(key) else {
+            return Vec::new();
+        };
+        // Of the leaves' own keys, which begin at the torrent.
+        let above = key.len() + 1 - head.len();
+        let mut level = Vec::new();
+        while let [first, rest @ ..] = leaves {
+            let Some(len) = first.key[above..].find('/') else {
+                level.push((format!("{head}{}", first.key), Entry::File(&first.found)));
+                leaves = rest;
+                continue;
+            };
+            let inside = &first.key[..=above + len];
+            level.push((format!("{head}{}", &first.key[..above + len]), Entry::Dir));
+            leaves = &leaves[leaves.partition_point(|leaf| leaf.key.starts_with(inside))..];
+        }
+        level
+    }
+
     /// Whether files lie below a key.
     pub(crate) fn is_dir(&self, key: &str) -> bool {
         key.is_empty() || self.part(key).is_some()
@@ -84,12 +122,6 @@ impl Shelf {
     /// Files that have no key, and torrents that have none.
     pub(crate) fn skipped(&self) -> u64 {
         self.skipped
-    }
-
-    /// The torrent that a key lies in, whether there is a file of that key or not.
-    #[cfg(test)]
-    pub(crate) fn torrent_of(&self, key: &str) -> Option<InfoHash> {
-        self.locate(key).map(|(layout, _)| layout.hash)
     }
 
     /// Where a file lies in its torrent.
@@ -102,8 +134,8 @@ impl Shelf {
         }
     }
 
-    /// Torrent and rest of a key.
-    fn locate<'a>(&self, key: &'a str) -> Option<(&Arc<Layout>, &'a str)> {
+    /// Torrent and rest of a key, whether there is a file of that key or not.
+    pub(super) fn locate<'a>(&self, key: &'a str) -> Option<(&Arc<Layout>, &'a str)> {
         let (top, rest) = key.split_once('/').unwrap_or((key, ""));
         if let Ok(hash) = top.parse()
             && let Some(layout) = self.by_hash.get(&hash)

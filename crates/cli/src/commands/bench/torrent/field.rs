@@ -20,7 +20,7 @@ use crate::exit::{CliError, Result};
 use crate::session::Session;
 
 /// How long something that is sure to come may take.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Bytes that are made and written at a time.
 const STEP: u64 = 4 << 20;
@@ -144,7 +144,7 @@ impl<'a> Field<'a> {
         let added = clock.now();
         fresh.client.order(&Order::Add { peers })?;
         if let Some(path) = seen_at {
-            wait_until("the film in the mount", || path.exists())?;
+            wait_until("the film in the mount", PATIENCE, || path.exists())?;
         }
         std::thread::sleep((added + ADDED).saturating_sub(clock.now()));
         // A limit that is set anew lets the same burst through at first.
@@ -174,13 +174,13 @@ pub(super) fn addr_of(proxy: &Proxy) -> Result<SocketAddr> {
     addr.parse().map_err(|e| lost("the proxy before rqbit", &e))
 }
 
-/// Looks until it is so.
-pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) -> Result<()> {
+/// Looks until it is so, `patience` at most.
+pub(super) fn wait_until(what: &str, patience: Duration, mut is_so: impl FnMut() -> bool) -> Result<()> {
     let clock = SystemClock::new();
-    let until = clock.now() + PATIENCE;
+    let until = clock.now() + patience;
     while !is_so() {
         if clock.now() > until {
-            return Err(lost(what, &format!("not there after {} s", PATIENCE.as_secs())));
+            return Err(lost(what, &format!("not there after {} s", patience.as_secs())));
         }
         std::thread::sleep(Duration::from_millis(10));
     }

@@ -1,6 +1,6 @@
 use forebay_mount::TorrentStatus;
 
-use super::super::snapshot::{Requests, Torrent, Window};
+use super::super::snapshot::{Requests, Streams, Torrent, Window};
 use super::*;
 
 const MIB: u64 = 1 << 20;
@@ -215,6 +215,19 @@ fn of_torrents_what_is_there_and_who_gives_more_is_shown() {
     );
     let words: Vec<&str> = row("other").split_whitespace().rev().take(4).collect();
     assert_eq!(words, ["other", "-", "-", "-"], "{text:#?}");
+    let with_streams = Snapshot {
+        streams: Some(Streams {
+            open: 3,
+            parked: 1,
+            opened: 5,
+            reused: 40,
+            revoked: 2,
+        }),
+        ..snapshot(1.0, files.to_vec())
+    };
+    let text = lines(&with_streams, None, Room::UNBOUNDED);
+    let line = "streams   3 open, 1 of them idle, 5 opened, 40 times gone on in, 2 taken away";
+    assert!(text.iter().any(|text| text == line), "{text:#?}");
     // It stays where there is little room, and no column is there for nothing.
     let narrow = lines(&snapshot(1.0, files.to_vec()), None, room(80, 30));
     assert!(narrow.iter().any(|line| line.contains(&live)), "{narrow:#?}");

@@ -8,6 +8,10 @@ use super::*;
 use crate::rqbit::names::tests::hostile;
 use crate::rqbit::{Details, TorrentFile};
 
+fn torrent_of(shelf: &Shelf, key: &str) -> Option<InfoHash> {
+    shelf.locate(key).map(|(layout, _)| layout.hash)
+}
+
 fn details(name: &str, files: Vec<TorrentFile>) -> Details {
     Details {
         name: Some(name.to_owned()),
@@ -103,6 +107,7 @@ fn a_torrent_is_a_file_or_a_directory() {
     ] {
         assert_eq!(keys(&shelf, none), [""; 0], "{none}");
         assert!(!shelf.is_dir(none), "{none}");
+        assert!(shelf.level(none).is_empty(), "{none}");
     }
     for directory in ["", "two", "two/d", "two/d/e", "three"] {
         assert!(shelf.is_dir(directory), "{directory}");
@@ -111,8 +116,8 @@ fn a_torrent_is_a_file_or_a_directory() {
     for none in ["two", "two/", "two/d", "one.mkv/", "one.mkv/one.mkv", "no", ""] {
         assert!(shelf.find(none).is_none(), "{none}");
     }
-    assert_eq!(shelf.torrent_of("two/no/where"), Some(hash(1)));
-    assert_eq!(shelf.torrent_of("no/where"), None);
+    assert_eq!(torrent_of(&shelf, "two/no/where"), Some(hash(1)));
+    assert_eq!(torrent_of(&shelf, "no/where"), None);
 }
 
 #[test]
@@ -128,7 +133,7 @@ fn a_torrent_goes_by_its_info_hash_too() {
     assert_eq!(keys(&shelf, &two), [format!("{two}/d/x")]);
     assert_eq!(keys(&shelf, &format!("{two}/d")), [format!("{two}/d/x")]);
     assert!(shelf.is_dir(&two) && !shelf.is_dir(&one));
-    assert_eq!(shelf.torrent_of(&two), Some(hash(1)));
+    assert_eq!(torrent_of(&shelf, &two), Some(hash(1)));
     assert_eq!(shelf.find(&hash(9).to_string()), None);
 }
 
@@ -152,7 +157,7 @@ fn nobody_is_called_like_anothers_info_hash() {
             "victim/b".to_owned()
         ]
     );
-    assert_eq!(shelf.torrent_of(&other), Some(hash(1)));
+    assert_eq!(torrent_of(&shelf, &other), Some(hash(1)));
 }
 
 #[test]
@@ -248,6 +253,31 @@ fn torrent() -> impl Strategy<Value = Details> {
     (name, proptest::collection::vec(file, 1..12)).prop_map(|(name, files)| Details { name, files })
 }
 
+fn sorted(mut level: Vec<(String, Entry<'_>)>) -> Vec<(String, Option<Found>)> {
+    level.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let found = |entry| match entry {
+        Entry::File(found) => Some(Found::clone(found)),
+        Entry::Dir => None,
+    };
+    level
+        .into_iter()
+        .map(|(key, entry)| (key, found(entry)))
+        .collect()
+}
+
+/// The names right below `inside`, of all files there are.
+fn level(all: &[(String, Found)], inside: &str) -> Vec<(String, Option<Found>)> {
+    let below = all.iter().filter_map(|(key, found)| {
+        let rest = key.strip_prefix(inside)?;
+        Some(match rest.split_once('/') {
+            Some((dir, _)) => (format!("{inside}{dir}"), None),
+            None => (key.clone(), Some(found.clone())),
+        })
+    });
+    let level: BTreeMap<_, _> = below.collect();
+    level.into_iter().collect()
+}
+
 proptest! {
     #[test]
     fn any_torrents_make_a_bucket(torrents in proptest::collection::vec(torrent(), 0..8)) {
@@ -265,7 +295,7 @@ proptest! {
                 prop_assert!(!component.is_empty() && component.len() <= 255);
             }
             prop_assert_eq!(shelf.find(key), Some(found));
-            prop_assert_eq!(shelf.torrent_of(key), Some(found.hash));
+            prop_assert_eq!(torrent_of(&shelf, key), Some(found.hash));
             let wanted = &torrents.iter().enumerate().find(|(n, _)| hash(*n as u8) == found.hash).unwrap().1.files;
             prop_assert_eq!(wanted[found.file].length, found.length);
             let before: u64 = wanted[..found.file].iter().map(|file| file.length).sum();
@@ -279,8 +309,10 @@ proptest! {
             prop_assert!(!directories.contains(key));
             prop_assert!(!shelf.is_dir(key));
         }
+        prop_assert_eq!(sorted(shelf.level("")), level(&all, ""));
         for directory in &directories {
             prop_assert!(shelf.is_dir(directory));
+            prop_assert_eq!(sorted(shelf.level(directory)), level(&all, &format!("{directory}/")));
             prop_assert!(shelf.find(directory).is_none());
             let inside = format!("{directory}/");
             let expected: Vec<&String> = all.iter().map(|(key, _)| key).filter(|key| key.starts_with(&inside)).collect();
