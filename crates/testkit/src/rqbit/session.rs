@@ -270,7 +270,7 @@ impl Rqbit {
         let stats = self.handle(hash)?.stats();
         let here = match stats.state {
             // Bytes of the disk that it has looked at.
-            TorrentStatsState::Initializing => 0,
+            TorrentStatsState::Initializing { .. } => 0,
             _ => stats.progress_bytes,
         };
         Ok((here, stats.total_bytes))
