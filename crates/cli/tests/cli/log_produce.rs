@@ -80,7 +80,8 @@ fn batch_bytes_say_how_large_objects_are() {
         segments(&["--batch-bytes", "64KiB", "--linger", "1h"]),
     );
     assert_eq!(usual, 1);
-    assert!(small >= 5, "{small}");
+    // What gathers while an upload is under way goes together, so a slow machine makes fewer of them.
+    assert!(small > usual, "{small}");
 }
 
 #[test]

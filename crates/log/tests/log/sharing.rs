@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use forebay_log::batch::Codec;
-use forebay_log::{Consumer, ConsumerOptions, LogOptions, NewRecord, Producer, read_multiple_partitions};
+use forebay_log::{
+    Consumer, ConsumerOptions, LogOptions, NewRecord, Producer, ProducerOptions, read_multiple_partitions,
+};
 use forebay_testkit::Profile;
 use forebay_types::BLOCK;
 use futures::future::join_all;
@@ -20,8 +22,12 @@ async fn a_cold_read_is_one_get_of_what_it_needs() {
     let world = World::new();
     let log = world.log("writer").await;
     let topic = create(&log, "orders", 2).await;
-    // Two partitions in one object, so that the section is somewhere in it.
-    let producer = Producer::new(&log, quick());
+    // Two partitions in one object, so that the section is somewhere in it; and all in one, however slow the machine is.
+    let patient = ProducerOptions {
+        linger: Duration::from_secs(60),
+        ..ProducerOptions::default()
+    };
+    let producer = Producer::new(&log, patient);
     for n in 0..20_000 {
         let record = NewRecord::value(dense(n / 2, 100)).partition((n % 2) as u32);
         within(producer.send(&topic, &record)).await.unwrap();

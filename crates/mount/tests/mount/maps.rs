@@ -1,8 +1,54 @@
 //! Memory maps of files.
 
 use std::fs::File;
+use std::io::{Read, Seek, Write};
 use std::ops::Deref;
 use std::os::fd::AsRawFd;
+use std::process::{Command, Stdio};
+
+/// Where a part of a file begins, and how long it is, for [`a_process_that_maps`].
+const PART: &str = "FOREBAY_TEST_MAP";
+
+/// What a mapping shows of a file, in a process of its own.
+///
+/// Where a file is read directly (FOPEN_DIRECT_IO), mapping it waits for its pages that are on their way, and the kernel
+/// holds the memory map of the process for as long. Who serves the mount in the same process then waits for that as soon
+/// as its allocator grows, and never sends the page.
+pub(crate) fn read_mapped(file: &File, offset: u64, len: usize) -> Vec<u8> {
+    let mut seen = tempfile::tempfile().unwrap();
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "maps::a_process_that_maps", "--ignored", "--nocapture"])
+        .env(PART, format!("{offset} {len}"))
+        .stdin(file.try_clone().unwrap())
+        .stdout(Stdio::null())
+        .stderr(seen.try_clone().unwrap())
+        .status()
+        .unwrap();
+    let mut bytes = Vec::new();
+    seen.rewind().unwrap();
+    seen.read_to_end(&mut bytes).unwrap();
+    assert!(status.success(), "{status}: {}", String::from_utf8_lossy(&bytes));
+    bytes
+}
+
+#[test]
+#[ignore = "a process that a test starts"]
+fn a_process_that_maps() {
+    let part = std::env::var(PART).unwrap();
+    let (offset, len) = part.split_once(' ').unwrap();
+    let file = File::from(
+        std::os::fd::AsFd::as_fd(&std::io::stdin())
+            .try_clone_to_owned()
+            .unwrap(),
+    );
+    let map = Map::new(
+        &file,
+        offset.parse().unwrap(),
+        len.parse().unwrap(),
+        libc::MAP_SHARED,
+    );
+    std::io::stderr().write_all(&map).unwrap();
+}
 
 /// A part of a file, mapped. The file may be closed meanwhile.
 pub(crate) struct Map {

@@ -19,7 +19,7 @@ use rustix::io::Errno;
 use rustix::pipe::SpliceFlags;
 use tempfile::TempDir;
 
-use crate::maps::Map;
+use crate::maps::read_mapped;
 use crate::readers::directory;
 use crate::world::{BUCKET, CacheAt, MIB, Mounted, Setup, World, local, soon};
 
@@ -460,8 +460,8 @@ impl Model {
                 let start = (at / 4096 * 4096).min(size / 4096 * 4096);
                 let len = len.min(size - start) as usize;
                 if len > 0 {
-                    let map = Map::new(&open.file, start, len, libc::MAP_SHARED);
-                    self.judge(open, start, len as u64, Ok(map.to_vec()), read.way);
+                    let seen = read_mapped(&open.file, start, len);
+                    self.judge(open, start, len as u64, Ok(seen), read.way);
                 }
             }
             Way::Storm => {
