@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Who may depend on whom, dev-dependencies apart. A new arrow is a decision: it changes the picture first.
-const PICTURE: [(&str, &[&str]); 14] = [
+const PICTURE: [(&str, &[&str]); 15] = [
     ("types", &[]),
     ("disk", &["types"]),
     ("source", &["types", "disk"]),
@@ -12,6 +12,7 @@ const PICTURE: [(&str, &[&str]); 14] = [
     ("cache", &["types", "disk"]),
     ("readahead", &["types"]),
     ("reader", &["types", "source", "range", "cache", "readahead"]),
+    ("manifest", &["types"]),
     ("vfs", &["types", "source", "range"]),
     ("mount", &["types", "source", "range", "cache", "reader", "vfs"]),
     ("log", &["types", "source", "range", "cache", "reader"]),
