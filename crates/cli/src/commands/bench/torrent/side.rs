@@ -1,5 +1,6 @@
 //! Both sides of a case.
 
+use std::fs::File;
 use std::process::Command;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use super::lab::Client;
 use super::media::{How, Way};
 use super::plan::{Case, READERS, What};
 use super::player::Script;
-use crate::exit::Result;
+use crate::exit::{CliError, Result};
 
 const IN_ORDER: Job = Job::Sequential { block: 1 << 20 };
 
@@ -130,9 +131,13 @@ impl<'a, 'b> Sides<'a, 'b> {
     }
 
     /// Reads all of it until all of it is in the cache: what comes faster than a disk writes is left out, and fetched again
-    /// by the next read.
+    /// by the next read, if the kernel has forgotten it.
     async fn fill(&self, mounted: &Mounted) -> Result<()> {
+        let path = mounted.film();
+        let film = File::open(&path).map_err(|e| CliError::local(&path, "open", &e))?;
         for _ in 0..FILLS {
+            rustix::fs::fadvise(&film, 0, None, rustix::fs::Advice::DontNeed)
+                .map_err(|e| CliError::local(&path, "forget the pages of", &e.into()))?;
             worker::sample(&self.reads(mounted), self.case.name).await?;
             if wait_until("the film in the cache", WRITTEN, || is_cached(mounted)).is_ok() {
                 return Ok(());
