@@ -27,6 +27,9 @@ pub struct RangeEngineConfig {
     pub hedge: bool,
     /// Whether the next part is asked for a first-byte time before this one ends.
     pub ask_early: bool,
+    /// Whether what nobody waits for is asked for one range at a time, in the order of the object, beside those that
+    /// somebody waits for. For sources that order their own work by what is asked of them.
+    pub ahead_in_order: bool,
 }
 
 impl RangeEngineConfig {
@@ -46,6 +49,7 @@ impl RangeEngineConfig {
             // A local disk is late when it is busy: asking twice makes it busier.
             hedge: profile.cached,
             ask_early: profile.cached,
+            ahead_in_order: false,
         }
     }
 }

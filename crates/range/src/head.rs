@@ -157,7 +157,7 @@ pub(crate) async fn first(
     let mut retries = Retries::new();
     let mut ask = Some(ask);
     loop {
-        let turn = state.turn(state.target.intent).await;
+        let turn = state.turn(state.target.intent, 0).await;
         let failed = match send(state, ask.clone(), turn).await {
             Ok(answer) => return Ok(answer),
             Err(failed) => failed,

@@ -22,6 +22,7 @@ mod fetch;
 mod gate;
 mod head;
 mod hedge;
+mod in_order;
 mod part;
 mod plan;
 mod read;

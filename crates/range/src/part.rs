@@ -62,7 +62,7 @@ impl Job {
             None => {
                 let turn = match self.turn.take() {
                     Some(turn) => turn,
-                    None => turn(&self.state, &self.urgency).await,
+                    None => turn(&self.state, &self.urgency, *at).await,
                 };
                 head::send(&self.state, Some((*at..self.part.end()).into()), turn).await?
             }
@@ -94,14 +94,14 @@ impl Job {
 }
 
 /// Waits for a part's turn; who becomes urgent on the way goes to the queue of the urgent.
-async fn turn(state: &ReadState, urgency: &Urgency) -> Turn {
+async fn turn(state: &ReadState, urgency: &Urgency, offset: u64) -> Turn {
     let intent = urgency.intent();
     if intent == Intent::Demand {
-        return state.turn(intent).await;
+        return state.turn(intent, offset).await;
     }
     tokio::select! {
-        turn = state.turn(intent) => turn,
-        () = urgency.raised() => state.turn(Intent::Demand).await,
+        turn = state.turn(intent, offset) => turn,
+        () = urgency.raised() => state.turn(Intent::Demand, offset).await,
     }
 }
 

@@ -142,7 +142,7 @@ impl Opened {
                 let held = state.memory_for(memory).await;
                 let turn = match has_turn {
                     true => None,
-                    false => Some(state.turn(state.target.intent).await),
+                    false => Some(state.turn(state.target.intent, part.start()).await),
                 };
                 (held, turn)
             };

@@ -16,6 +16,7 @@ use crate::config::{OVERDRAFT, RangeEngineConfig};
 use crate::error::RangeError;
 use crate::gate::{Gate, GateOptions, Permit};
 use crate::hedge::HedgePolicy;
+use crate::in_order::{InOrder, Pass};
 use crate::stats::{Counters, RangeStats};
 use crate::target::{Known, Target};
 
@@ -49,6 +50,8 @@ pub(crate) struct ReadState {
     started: Duration,
     /// `max_concurrent_ranges` of this read: a gate that never narrows, for its queues.
     flow: Gate,
+    /// For what nobody waits for, where that is asked for in order.
+    ahead: Option<InOrder>,
     /// Bytes reserved for this read, and a bell for when they are all given back.
     held: AtomicU64,
     drained: Notify,
@@ -59,6 +62,7 @@ pub(crate) struct ReadState {
 pub(crate) struct Turn {
     _flow: Permit,
     _gate: Permit,
+    _ahead: Option<Pass>,
 }
 
 /// Memory reserved for one part; goes back when dropped.
@@ -100,6 +104,7 @@ impl ReadState {
             kept: Kept::default(),
             counters: Counters::default(),
             flow: Gate::new(GateOptions { max: most, min: most }, shared.clock.clone()),
+            ahead: target.config.ahead_in_order.then(InOrder::default),
             held: AtomicU64::new(0),
             drained: Notify::new(),
             target,
@@ -146,13 +151,18 @@ impl ReadState {
         })
     }
 
-    /// Waits for leave to send one request.
-    pub(crate) async fn turn(&self, intent: Intent) -> Turn {
+    /// Waits for leave to send one request, whose bytes begin at `offset`.
+    pub(crate) async fn turn(&self, intent: Intent, offset: u64) -> Turn {
+        let ahead = match &self.ahead {
+            Some(queue) if intent != Intent::Demand => Some(queue.enter(offset).await),
+            _ => None,
+        };
         let flow = self.flow.enter(intent).await;
         let gate = self.shared.gate.enter(intent).await;
         Turn {
             _flow: flow,
             _gate: gate,
+            _ahead: ahead,
         }
     }
 

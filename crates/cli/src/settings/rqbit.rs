@@ -58,6 +58,8 @@ impl RqbitSettings {
             max_retries: 0,
             hedge: false,
             ask_early: false,
+            // The client asks its peers first for what stands behind the places of all its streams.
+            ahead_in_order: true,
             ..base
         }
     }
@@ -87,8 +89,13 @@ mod tests {
             let config = settings.range_config(None, &Profile::TORRENT);
             assert_eq!(config.stall_timeout, Duration::from_secs(2 * seconds + 5));
             assert_eq!(
-                (config.max_retries, config.hedge, config.ask_early),
-                (0, false, false)
+                (
+                    config.max_retries,
+                    config.hedge,
+                    config.ask_early,
+                    config.ahead_in_order
+                ),
+                (0, false, false, true)
             );
             let usual = Duration::from_secs(30);
             let mount = settings.mount_timeout(usual);

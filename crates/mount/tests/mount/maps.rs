@@ -34,6 +34,7 @@ pub(crate) fn read_mapped(file: &File, offset: u64, len: usize) -> Vec<u8> {
 #[test]
 #[ignore = "a process that a test starts"]
 fn a_process_that_maps() {
+    #[expect(clippy::disallowed_methods, reason = "how the process knows its part")]
     let part = std::env::var(PART).unwrap();
     let (offset, len) = part.split_once(' ').unwrap();
     let file = File::from(

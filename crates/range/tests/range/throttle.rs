@@ -114,6 +114,30 @@ async fn readers_go_before_read_ahead_and_read_ahead_before_warming() {
     assert_eq!(*order.lock().unwrap(), ["blocker", "demand", "ahead", "warm"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_comes_one_by_one_where_that_is_wanted() {
+    let most = async |ahead_in_order, intent| {
+        let config = RangeEngineConfig {
+            ask_early: false,
+            ahead_in_order,
+            ..patient()
+        };
+        let world = World::with(Lab::builder(), config, EngineOptions::default(), |_| {});
+        world.put("object", 1, MIB);
+        world
+            .lab
+            .faults()
+            .add(Rule::new(FaultKind::Latency(Duration::from_millis(20))));
+        let target = world.target(Door::S3, "object").intent(intent);
+        within(world.engine.read(target, WHOLE)).await.unwrap();
+        world.lab.counts().max_concurrent_requests
+    };
+    assert_eq!(most(true, Intent::Ahead).await, 1);
+    assert_eq!(most(true, Intent::Warm).await, 1);
+    assert!(most(true, Intent::Demand).await > 1);
+    assert!(most(false, Intent::Ahead).await > 1);
+}
+
 #[tokio::test]
 async fn a_hundred_thousand_who_gave_up_waiting_are_passed_over() {
     let gate = Gate::new(GateOptions { max: 1, min: 1 }, Arc::new(ManualClock::default()));

@@ -46,6 +46,7 @@ pub(crate) fn small_parts() -> RangeEngineConfig {
         retry_pause: Duration::from_millis(1),
         hedge: false,
         ask_early: true,
+        ahead_in_order: false,
     }
 }
 
