@@ -1,6 +1,7 @@
 //! What was typed.
 
 mod log;
+mod manifest;
 mod mount_helper;
 
 use std::ffi::OsString;
@@ -15,6 +16,10 @@ use serde::{Deserialize, Serialize};
 pub(crate) use log::{
     Format, LogCommand, LogConsumeArgs, LogCreateArgs, LogOffsetsArgs, LogProduceArgs, LogRecoverArgs,
     LogTopicsArgs, Show,
+};
+pub(crate) use manifest::{
+    ManifestCommand, ManifestDiffArgs, ManifestFormat, ManifestShowArgs, ManifestSnapshotArgs,
+    ManifestVerifyArgs,
 };
 
 /// One fast read path from slow storage to whatever reads it.
@@ -79,6 +84,9 @@ pub(crate) enum Command {
     /// Records in topics, kept in a bucket
     #[command(subcommand)]
     Log(LogCommand),
+    /// Manifests of job attachments: which files there are, and the hashes of their bytes
+    #[command(subcommand)]
+    Manifest(ManifestCommand),
     /// Measure
     #[command(subcommand)]
     Bench(BenchCommand),

@@ -11,6 +11,7 @@ mod doctor;
 mod get;
 pub(crate) mod log;
 mod ls;
+mod manifest;
 mod mount;
 mod put;
 mod stat;
@@ -73,6 +74,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Cache(CacheCommand::Clear) => cache::clear(&session),
         Command::Cache(CacheCommand::Verify) => cache::verify(&session),
         Command::Log(command) => log::run(&session, &command),
+        Command::Manifest(command) => manifest::run(&session, &command),
         Command::Bench(BenchCommand::Read(args)) => bench::read(&session, &args),
         Command::Bench(BenchCommand::Direct(args)) => bench::direct(&session, &args),
         Command::Bench(BenchCommand::Mount(args)) => bench::mount(&session, &args),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use forebay_cache::CacheError;
 use forebay_log::LogError;
 use forebay_log::metadata::MetadataError;
+use forebay_manifest::ManifestError;
 use forebay_range::RangeError;
 use forebay_reader::ReadError;
 use forebay_source::{Failure, Fault, LocationError, OpenError, TorrentFault, xml_element};
@@ -311,6 +312,12 @@ impl From<CacheError> for CliError {
         Self::new(error.kind(), printable(&error.to_string()).into_owned()).hint(
             "name another directory with --cache-dir or cache.dir, or read without a cache by --no-cache",
         )
+    }
+}
+
+impl From<ManifestError> for CliError {
+    fn from(error: ManifestError) -> Self {
+        Self::new(error.kind(), printable(&error.to_string()).into_owned())
     }
 }
 

@@ -42,6 +42,7 @@ const PICTURE: [(&str, &[&str]); 15] = [
             "cache",
             "readahead",
             "reader",
+            "manifest",
             "vfs",
             "mount",
             "log",

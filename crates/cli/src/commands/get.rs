@@ -1,6 +1,6 @@
 //! `forebay get`: an object into a file, or all objects below a prefix into a directory.
 
-mod dest;
+pub(super) mod dest;
 mod tree;
 
 use std::path::Path as FilePath;

@@ -118,6 +118,11 @@ const TESTED: &[(&str, &[&str])] = &[
     ("log offsets", &["--set", "--delete"]),
     ("log recover", &["--replace"]),
     ("log compact", &[]),
+    // manifest.rs, manifest_snapshot.rs, manifest_verify.rs
+    ("manifest show", &["--files"]),
+    ("manifest snapshot", &["--output", "--format", "--chunk-size"]),
+    ("manifest diff", &["--output", "--force-rehash"]),
+    ("manifest verify", &["--cas", "--deep"]),
     ("doctor", &[]),
     ("config show", &[]),
     ("completions", &[]),
@@ -247,11 +252,19 @@ fn json_changes_every_answer() {
     lab.objects().put("box", "k", "x");
     let world = World::with(&lab);
     world.write("f", "x");
+    std::fs::create_dir(world.path("tree")).unwrap();
+    world.write("tree/f", "x");
+    world.run(&["manifest", "snapshot", "tree", "-o", "m.json"]).ok();
     for args in [
         &["ls", "-r", "s3://box/"][..],
         &["stat", "s3://box/k"],
         &["get", "s3://box/k"],
         &["put", "f", "s3://box/f"],
+        &["manifest", "show", "m.json"],
+        &["manifest", "show", "m.json", "--files"],
+        &["manifest", "snapshot", "tree", "-o", "again.json"],
+        &["manifest", "diff", "m.json", "tree"],
+        &["manifest", "verify", "m.json", "tree"],
         &["warm", "s3://box/k"],
         &["cache", "stats"],
         &["cache", "verify"],
