@@ -147,8 +147,15 @@ async fn a_chain_of_sections_is_read_ahead_across_its_joints_and_no_further() {
     check(&handles[0], &contents[0], MIB, 64 * KIB).await;
     // Everything is asked for by now: the window is larger than all of it.
     within(async {
-        while world.lab.counts().bytes_sent < 4 * MIB || world.lab.counts().concurrent_requests > 0 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        let mut sent = 0;
+        loop {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            let counts = world.lab.counts();
+            // Between two requests there may be none under way.
+            if counts.bytes_sent >= 4 * MIB && counts.bytes_sent == sent && counts.concurrent_requests == 0 {
+                break;
+            }
+            sent = counts.bytes_sent;
         }
     })
     .await;
