@@ -16,7 +16,6 @@ pub(super) struct Loaded {
     pub(super) manifest: Manifest,
     /// Of the bytes as they are: how jobs and diffs refer to it.
     pub(super) hash: Hash,
-    pub(super) is_canonical: bool,
 }
 
 /// Reads and checks the manifest that `url` names; `-` is standard input.
@@ -33,7 +32,6 @@ pub(super) fn manifest(session: &Session, url: &str) -> Result<Loaded> {
         Manifest::decode(&bytes, &limits).map_err(|error| CliError::from(error).with_prefix(&url))?;
     Ok(Loaded {
         hash: Hash::of(&bytes),
-        is_canonical: manifest.encode() == bytes,
         url,
         manifest,
     })

@@ -140,15 +140,13 @@ struct Answer {
 pub(super) fn run(session: &Session, args: &ManifestShowArgs) -> Result<()> {
     let loaded = load::manifest(session, &args.url)?;
     let Loaded { manifest, .. } = &loaded;
+    let canonical_hash = manifest.hash();
     let answer = Answer {
         url: loaded.url.clone(),
         summary: Summary::of(manifest),
         hash: loaded.hash.to_string(),
-        canonical: loaded.is_canonical,
-        canonical_hash: match loaded.is_canonical {
-            true => loaded.hash.to_string(),
-            false => manifest.hash().to_string(),
-        },
+        canonical: canonical_hash == loaded.hash,
+        canonical_hash: canonical_hash.to_string(),
     };
     if args.files {
         return list(session.output.json, manifest, &answer);

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use forebay_types::ByteRange;
 use tokio::sync::Semaphore;
 
+use super::Shelf;
 use crate::rqbit::{Daemon, Details, FileBytes, Haves, InfoHash, Listed, Stats, TorrentFault, TorrentFile};
 use crate::transport::Failure;
 
@@ -161,4 +162,9 @@ impl fmt::Debug for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// The torrent that a key lies in, whether there is a file of that key or not.
+pub(crate) fn torrent_of(shelf: &Shelf, key: &str) -> Option<InfoHash> {
+    shelf.locate(key).map(|(layout, _)| layout.hash)
 }

@@ -4,14 +4,10 @@ use forebay_types::ManualClock;
 use futures::future::join_all;
 use futures::poll;
 
-use super::script::{Contents, Script, entry, hash};
+use super::script::{Contents, Script, entry, hash, torrent_of};
 use super::*;
 
 const BELIEVED: Duration = Duration::from_secs(1);
-
-fn torrent_of(shelf: &Shelf, key: &str) -> Option<InfoHash> {
-    shelf.locate(key).map(|(layout, _)| layout.hash)
-}
 
 fn catalog(script: &Arc<Script>) -> (Catalog, ManualClock) {
     let clock = ManualClock::default();

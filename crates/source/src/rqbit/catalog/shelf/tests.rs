@@ -3,14 +3,10 @@ use std::collections::HashSet;
 use object_store::path::Path;
 use proptest::prelude::*;
 
-use super::super::script::{file, hash};
+use super::super::script::{file, hash, torrent_of};
 use super::*;
 use crate::rqbit::names::tests::hostile;
 use crate::rqbit::{Details, TorrentFile};
-
-fn torrent_of(shelf: &Shelf, key: &str) -> Option<InfoHash> {
-    shelf.locate(key).map(|(layout, _)| layout.hash)
-}
 
 fn details(name: &str, files: Vec<TorrentFile>) -> Details {
     Details {
