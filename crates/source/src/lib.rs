@@ -9,6 +9,7 @@
 //!
 //! Nothing here splits, caches or retries reads: that is for the range engine above.
 
+mod cas;
 mod direct;
 mod fault;
 mod file;
@@ -26,6 +27,7 @@ mod stack;
 mod transport;
 mod verify;
 
+pub use cas::{CasStore, Chunks};
 pub use direct::{DirectStore, DirectStoreOptions};
 pub use fault::Fault;
 pub use file::{FileStore, FileStoreError, FileStoreOptions};

@@ -13,6 +13,7 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, RetryConfig};
 use url::Url;
 
+use crate::cas::CasStore;
 use crate::direct::DirectStore;
 use crate::file::{FileStore, FileStoreError, FileStoreOptions};
 use crate::http_store::HttpStore;
@@ -198,6 +199,23 @@ impl Opener {
     /// A store of the caller's own, wrapped and budgeted as the others.
     pub fn adopt(&self, store: Arc<dyn ObjectStore>, path: Path, origin: Origin, profile: Profile) -> Source {
         self.source(store, path, false, origin, profile, Lister::Other)
+    }
+
+    /// The objects below the path of `source` by what is in them: see [`CasStore`]. Asks for nothing.
+    pub fn open_cas(&self, source: &Source) -> (Source, CasStore) {
+        let store = CasStore::new(source);
+        let by_content = Source {
+            // Wrapped already, below: a budget that is asked twice for one request waits for itself.
+            store: Arc::new(store.clone()),
+            path: Path::ROOT,
+            is_prefix: true,
+            // The same content below two prefixes is read as two, for who may read the one may not read the other.
+            origin: Origin::new(format!("cas:{}/{}", source.origin.url(), source.path), source.origin.scope()),
+            profile: source.profile,
+            meter: source.meter.clone(),
+            lister: Lister::Other,
+        };
+        (by_content, store)
     }
 
     /// A new, empty store in memory.
