@@ -1,5 +1,7 @@
 //! A manifest that was checked.
 
+use std::ops::Range;
+
 use crate::decode;
 use crate::draft;
 use crate::entry::{DirEntry, FileEntry};
@@ -146,6 +148,27 @@ impl Manifest {
     /// The number of the file with this path.
     pub fn find(&self, path: ManifestPath<'_>) -> Option<usize> {
         self.store.find_file(path)
+    }
+
+    /// The numbers of all files that lie in a directory, at whatever depth; all numbers for an empty path. They stand side by
+    /// side, and so do those of each directory in it.
+    pub fn files_below(&self, dir: ManifestPath<'_>) -> Range<usize> {
+        self.store.files_below(dir)
+    }
+
+    /// The same of its directories.
+    pub fn dirs_below(&self, dir: ManifestPath<'_>) -> Range<usize> {
+        self.store.dirs_below(dir)
+    }
+
+    /// The directory with this number in [`dirs`](Self::dirs).
+    pub fn dir(&self, index: usize) -> Option<DirEntry<'_>> {
+        self.store.dir(index)
+    }
+
+    /// The number of the directory with this path, if it is named; see [`dirs`](Self::dirs).
+    pub fn find_dir(&self, path: ManifestPath<'_>) -> Option<usize> {
+        self.store.find_dir(path)
     }
 
     /// Its directories, each after the one that it lies in. None in v2023-03-03: there they follow from the files.

@@ -1,10 +1,14 @@
 //! The entries of a manifest in memory: 48 bytes for each file, 12 for each directory, and their paths one after the
 //! other in one buffer.
 
+use std::cmp::Ordering;
+use std::ops::Range;
+
 use crate::entry::{Content, DirEntry, FileEntry, FileKind};
 use crate::error::Fault;
 use crate::hash::Hash;
 use crate::limits::Limits;
+use crate::order;
 use crate::path::ManifestPath;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,6 +91,22 @@ impl Store {
         self.files
             .binary_search_by(|record| self.path(record.path).cmp(&path))
             .ok()
+    }
+
+    /// Where `path` is among the directories, which are sorted.
+    pub(crate) fn find_dir(&self, path: ManifestPath<'_>) -> Option<usize> {
+        let order = |record: &DirRecord| order::code_points(self.path(record.path).as_bytes(), path.as_bytes());
+        self.dirs.binary_search_by(order).ok()
+    }
+
+    /// Where the files are that lie in `dir`.
+    pub(crate) fn files_below(&self, dir: ManifestPath<'_>) -> Range<usize> {
+        below(&self.files, dir, |record| self.path(record.path), order::utf16)
+    }
+
+    /// Where the directories are that lie in `dir`.
+    pub(crate) fn dirs_below(&self, dir: ManifestPath<'_>) -> Range<usize> {
+        below(&self.dirs, dir, |record| self.path(record.path), order::code_points)
     }
 
     fn file_of(&self, record: &FileRecord) -> FileEntry<'_> {
@@ -284,4 +304,20 @@ fn sort<T>(records: &mut [T], order: impl Fn(&T, &T) -> std::cmp::Ordering) {
     if !records.is_sorted_by(|a, b| order(a, b).is_le()) {
         records.sort_unstable_by(order);
     }
+}
+
+/// Where the records are whose paths lie in `dir`: what begins with the same text stands side by side in either order.
+fn below<'a, R>(
+    records: &'a [R],
+    dir: ManifestPath<'_>,
+    path: impl Fn(&'a R) -> ManifestPath<'a>,
+    order: fn(&[u8], &[u8]) -> Ordering,
+) -> Range<usize> {
+    if dir.as_bytes().is_empty() {
+        return 0..records.len();
+    }
+    let inside = [dir.as_bytes(), b"/"].concat();
+    let start = records.partition_point(|record| order(path(record).as_bytes(), &inside) == Ordering::Less);
+    let count = records[start..].partition_point(|record| path(record).as_bytes().starts_with(&inside));
+    start..start + count
 }

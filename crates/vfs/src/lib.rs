@@ -4,7 +4,7 @@
 //! [`Attr`], [`Tree::attr`] tells what became of a number, [`Tree::read_dir`] gives a [`DirSnapshot`]. What is known, and
 //! still believed, is answered at once, on the calling thread and without any runtime (`try_…`). What is not, one
 //! question for all who ask the same is put to the [`Namespace`], which knows files but remembers nothing:
-//! [`BucketNamespace`] is that of buckets, prefixes and local directories. A [`DirPath`] says where, an [`Entry`] of
+//! [`BucketNamespace`] is that of buckets, prefixes and local directories, [`ManifestNamespace`] that of a manifest. A [`DirPath`] says where, an [`Entry`] of
 //! name and [`Node`] what there is; [`Freshness`] and [`TreeOptions`] say for how long that is believed. When a newer
 //! answer differs from what the kernel was told, [`Changes`] has a [`Notice`] for it. When the kernel opens a file, the
 //! [`OpenTarget`] says what a reader is to read, in which version. What went wrong is a [`VfsError`], what was done is in
@@ -49,6 +49,7 @@ mod error;
 mod freshness;
 mod ino;
 mod inode;
+mod manifest;
 mod names;
 mod namespace;
 mod options;
@@ -64,6 +65,7 @@ pub use entry::{Entry, FileMeta, Node};
 pub use error::VfsError;
 pub use freshness::Freshness;
 pub use ino::{Ino, Kind};
+pub use manifest::{ManifestMountError, ManifestNamespace};
 pub use names::{BadName, MAX_NAME_BYTES};
 pub use namespace::Namespace;
 pub use options::TreeOptions;

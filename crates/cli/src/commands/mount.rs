@@ -5,6 +5,7 @@
 //! [`socket`]; `--status` asks there ([`status`]) and shows the answer ([`view`]).
 
 mod dead;
+mod manifests;
 mod mounted;
 mod screen;
 mod snapshot;
@@ -22,9 +23,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use forebay_mount::{Mount, MountError};
-use forebay_source::{Location, Scheme, Source};
 use forebay_types::{ErrorKind, SystemClock, printable};
-use forebay_vfs::{BucketNamespace, Tree, TreeOptions, VfsError};
+use forebay_vfs::{Tree, TreeOptions};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
@@ -120,33 +120,10 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
     let handed = env.detached_url.as_ref().filter(|_| args.detached);
     let typed = handed.map_or_else(|| url(args), |url| Ok(&url.0))?;
     let subject = Subject::parse(typed)?;
-    let source = subject.open(session).await?;
+    let (namespace, source) = subject.open(session).await?;
     let (shown, scheme) = (subject.shown(), subject.scheme());
-    // A prefix of a bucket that has no key yet is empty; a directory that is not there is a mistake.
-    if let Subject::Url(Location::File(path) | Location::Direct(path)) = &subject
-        && !path.exists()
-    {
-        return Err(CliError::new(
-            ErrorKind::NotFound,
-            format!("{shown} does not exist"),
-        ));
-    }
-    let config = session.settings.range_config(scheme, &source.profile);
-    let (config, name) = (Arc::new(config), subject.file_name());
-    let namespace = BucketNamespace::find(source.clone(), name.as_deref(), config);
-    let namespace = namespace.await.map_err(|e| failed(&shown, scheme, &e))?;
-    if namespace.is_prefix() {
-        // A web server may have pages there that name no files: better said now than by an empty mount.
-        let listed = source.check_listing().await;
-        listed.map_err(|e| CliError::store(&shown, &e))?;
-        if scheme == Scheme::Rqbit {
-            check_torrents(&shown, &source).await?;
-        }
-    }
-    let settings = &session.settings.mount;
-    let namespace = namespace.freshness(settings.freshness());
     let clock = Arc::new(SystemClock::new());
-    let tree = Tree::new(Arc::new(namespace), TreeOptions::default(), clock);
+    let tree = Tree::new(namespace, TreeOptions::default(), clock);
     let reader = session.reader_or_none(source.profile.cached);
     let device = format!("forebay:{shown}");
     let options = session.settings.mount_options(scheme, device, args.allow_other);
@@ -186,18 +163,6 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
         .unmount()
         .map_err(|e| CliError::local(&args.dir, "unmount", &e))?;
     // Who has files open there goes on with them as long as this process lives, which it does not.
-    Ok(())
-}
-
-/// A client that cannot be asked, and a torrent that it has not: better said now than by a mount that stays empty.
-async fn check_torrents(shown: &str, source: &Source) -> Result<()> {
-    let listed = source.store.list_with_delimiter(Some(&source.path)).await;
-    let listed = listed.map_err(|e| CliError::store(shown, &e))?;
-    let is_empty = listed.objects.is_empty() && listed.common_prefixes.is_empty();
-    if is_empty && !source.path.is_root() {
-        let message = format!("{shown}: nothing of that name or below it");
-        return Err(CliError::new(ErrorKind::NotFound, message));
-    }
     Ok(())
 }
 
@@ -244,14 +209,6 @@ pub(crate) fn unmount(args: &UnmountArgs) -> Result<()> {
             .hint("a program has a file or its directory there; end it first"),
         _ => CliError::local(&args.dir, "unmount", &error),
     })
-}
-
-fn failed(shown: &str, scheme: Scheme, error: &VfsError) -> CliError {
-    match error {
-        // The root has no name of its own that would say which source it is.
-        VfsError::Source { source, .. } if scheme == Scheme::Rqbit => CliError::store(shown, source),
-        _ => CliError::new(error.kind(), error.to_string()),
-    }
 }
 
 impl From<MountError> for CliError {

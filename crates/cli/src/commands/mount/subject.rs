@@ -1,16 +1,22 @@
-//! What is to be mounted: a URL, or a torrent that is downloaded here.
+//! What is to be mounted: a URL, the files of a manifest, or a torrent that is downloaded here.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use forebay_source::{Location, Scheme, Source};
-use forebay_types::printable;
+use forebay_types::{ErrorKind, printable};
+use forebay_vfs::{BucketNamespace, Namespace, VfsError};
 
-use crate::exit::Result;
+use super::manifests::Manifests;
+
+use crate::exit::{CliError, Result};
 use crate::session::Session;
 
 /// What the user named.
 pub(super) enum Subject {
     Url(Location),
+    /// Files by a manifest, with their bytes in a content-addressed store.
+    Manifests(Manifests),
     /// A magnet link, or the path of a torrent's file.
     Torrent(String),
 }
@@ -19,6 +25,9 @@ impl Subject {
     pub(super) fn parse(typed: &str) -> Result<Self> {
         if is_magnet(typed) {
             return Ok(Self::Torrent(typed.to_owned()));
+        }
+        if let Some(manifests) = Manifests::parse(typed)? {
+            return Ok(Self::Manifests(manifests));
         }
         let location: Location = typed.parse()?;
         let is_torrent = |path: &Path| {
@@ -37,6 +46,7 @@ impl Subject {
     pub(super) fn shown(&self) -> String {
         match self {
             Self::Url(location) => location.to_string(),
+            Self::Manifests(manifests) => manifests.shown(),
             Self::Torrent(link) if is_magnet(link) => {
                 let topic = link.split(['?', '&']).find(|part| part.starts_with("xt="));
                 format!("magnet:?{}", printable(topic.unwrap_or("…")))
@@ -48,11 +58,15 @@ impl Subject {
     /// Whether it may not be shown as it was typed. A query may be a signature, and the trackers of a link may name who
     /// asks.
     pub(super) fn has_secrets(&self) -> bool {
-        match self {
-            Self::Url(Location::Web(url) | Location::Rqbit { api: url, .. }) => {
+        let has_secrets = |location: &Location| match location {
+            Location::Web(url) | Location::Rqbit { api: url, .. } => {
                 !url.username().is_empty() || url.password().is_some() || url.query().is_some()
             }
-            Self::Url(Location::Bucket { .. } | Location::File(_) | Location::Direct(_)) => false,
+            Location::Bucket { .. } | Location::File(_) | Location::Direct(_) => false,
+        };
+        match self {
+            Self::Url(location) => has_secrets(location),
+            Self::Manifests(manifests) => manifests.locations().any(has_secrets),
             Self::Torrent(link) => is_magnet(link),
         }
     }
@@ -61,25 +75,65 @@ impl Subject {
     pub(super) fn scheme(&self) -> Scheme {
         match self {
             Self::Url(location) => location.scheme(),
+            Self::Manifests(manifests) => manifests.scheme(),
             Self::Torrent(_) => Scheme::Rqbit,
         }
     }
 
-    /// What a single object is to be called.
-    pub(super) fn file_name(&self) -> Option<String> {
-        match self {
-            Self::Url(location) => location.file_name(),
-            Self::Torrent(_) => None,
-        }
+    /// Finds out what there is to mount, and where the bytes come from; for a torrent that begins its download, and waits
+    /// until it is known what is in it.
+    pub(super) async fn open(&self, session: &Session) -> Result<(Arc<dyn Namespace>, Source)> {
+        let (source, name) = match self {
+            Self::Manifests(manifests) => {
+                let (namespace, source) = manifests.open(session).await?;
+                return Ok((Arc::new(namespace), source));
+            }
+            Self::Url(location) => (session.open_location(location)?, location.file_name()),
+            Self::Torrent(link) => (here(session, link).await?, None),
+        };
+        let namespace = self.bucket(session, source.clone(), name.as_deref()).await?;
+        Ok((Arc::new(namespace), source))
     }
 
-    /// Opens it; for a torrent that begins its download, and waits until it is known what is in it.
-    pub(super) async fn open(&self, session: &Session) -> Result<Source> {
-        match self {
-            Self::Url(location) => session.open_location(location),
-            Self::Torrent(link) => here(session, link).await,
+    /// The files of a source; `name` is what a single object is to be called.
+    async fn bucket(&self, session: &Session, source: Source, name: Option<&str>) -> Result<BucketNamespace> {
+        let (shown, scheme) = (self.shown(), self.scheme());
+        // A prefix of a bucket that has no key yet is empty; a directory that is not there is a mistake.
+        if let Self::Url(Location::File(path) | Location::Direct(path)) = self
+            && !path.exists()
+        {
+            let message = format!("{shown} does not exist");
+            return Err(CliError::new(ErrorKind::NotFound, message));
         }
+        let config = session.settings.range_config(scheme, &source.profile);
+        let namespace = BucketNamespace::find(source.clone(), name, Arc::new(config)).await;
+        let namespace = namespace.map_err(|error| match &error {
+            // The root has no name of its own that would say which source it is.
+            VfsError::Source { source, .. } if scheme == Scheme::Rqbit => CliError::store(&shown, source),
+            _ => CliError::new(error.kind(), error.to_string()),
+        })?;
+        if namespace.is_prefix() {
+            // A web server may have pages there that name no files: better said now than by an empty mount.
+            let listed = source.check_listing().await;
+            listed.map_err(|e| CliError::store(&shown, &e))?;
+            if scheme == Scheme::Rqbit {
+                check_torrents(&shown, &source).await?;
+            }
+        }
+        Ok(namespace.freshness(session.settings.mount.freshness()))
     }
+}
+
+/// A client that cannot be asked, and a torrent that it has not: better said now than by a mount that stays empty.
+async fn check_torrents(shown: &str, source: &Source) -> Result<()> {
+    let listed = source.store.list_with_delimiter(Some(&source.path)).await;
+    let listed = listed.map_err(|e| CliError::store(shown, &e))?;
+    let is_empty = listed.objects.is_empty() && listed.common_prefixes.is_empty();
+    if is_empty && !source.path.is_root() {
+        let message = format!("{shown}: nothing of that name or below it");
+        return Err(CliError::new(ErrorKind::NotFound, message));
+    }
+    Ok(())
 }
 
 fn is_magnet(typed: &str) -> bool {
@@ -90,13 +144,9 @@ fn is_magnet(typed: &str) -> bool {
 
 #[cfg(feature = "torrent")]
 async fn here(session: &Session, link: &str) -> Result<Source> {
-    use std::sync::Arc;
     use std::time::Duration;
 
     use forebay_torrent::{InProcess, TorrentError};
-    use forebay_types::ErrorKind;
-
-    use crate::exit::CliError;
 
     /// How long it may take until a peer tells what a magnet link stands for. Of a torrent that anybody has, the
     /// distributed hash table names one within half a minute.
@@ -132,7 +182,7 @@ async fn here(session: &Session, link: &str) -> Result<Source> {
 #[cfg(not(feature = "torrent"))]
 #[expect(clippy::unused_async, reason = "the one that downloads waits")]
 async fn here(_session: &Session, _link: &str) -> Result<Source> {
-    let error = crate::exit::CliError::usage("this build cannot download torrents itself");
+    let error = CliError::usage("this build cannot download torrents itself");
     Err(error.hint(
         "build it with --features torrent, or add the torrent to an rqbit client and mount rqbit://HOST:3030/",
     ))
