@@ -95,18 +95,23 @@ impl Store {
 
     /// Where `path` is among the directories, which are sorted.
     pub(crate) fn find_dir(&self, path: ManifestPath<'_>) -> Option<usize> {
-        let order = |record: &DirRecord| order::code_points(self.path(record.path).as_bytes(), path.as_bytes());
+        let order = |record: &DirRecord| order::code_points(self.bytes(record.path), path.as_bytes());
         self.dirs.binary_search_by(order).ok()
     }
 
     /// Where the files are that lie in `dir`.
     pub(crate) fn files_below(&self, dir: ManifestPath<'_>) -> Range<usize> {
-        below(&self.files, dir, |record| self.path(record.path), order::utf16)
+        below(&self.files, dir, |record| self.bytes(record.path), order::utf16)
     }
 
     /// Where the directories are that lie in `dir`.
     pub(crate) fn dirs_below(&self, dir: ManifestPath<'_>) -> Range<usize> {
-        below(&self.dirs, dir, |record| self.path(record.path), order::code_points)
+        below(
+            &self.dirs,
+            dir,
+            |record| self.bytes(record.path),
+            order::code_points,
+        )
     }
 
     fn file_of(&self, record: &FileRecord) -> FileEntry<'_> {
@@ -151,7 +156,11 @@ impl Store {
     }
 
     fn path(&self, span: Span) -> ManifestPath<'_> {
-        ManifestPath::new(&self.text[span.at as usize..][..usize::from(span.len)])
+        ManifestPath::new(self.bytes(span))
+    }
+
+    fn bytes(&self, span: Span) -> &[u8] {
+        &self.text[span.at as usize..][..usize::from(span.len)]
     }
 
     /// Adds a file, whose path and whose target are at most 4,095 bytes long.
@@ -254,7 +263,7 @@ impl Store {
     }
 
     /// Sorts the files as `by` says, unless they are in that order already, as they nearly always are.
-    pub(crate) fn sort_files(&mut self, by: impl Fn(&[u8], &[u8]) -> std::cmp::Ordering) {
+    pub(crate) fn sort_files(&mut self, by: impl Fn(&[u8], &[u8]) -> Ordering) {
         let text = &self.text;
         sort(&mut self.files, |a, b| {
             by(piece(text, a.path), piece(text, b.path))
@@ -262,7 +271,7 @@ impl Store {
     }
 
     /// Sorts the directories as `by` says.
-    pub(crate) fn sort_dirs(&mut self, by: impl Fn(&[u8], &[u8]) -> std::cmp::Ordering) {
+    pub(crate) fn sort_dirs(&mut self, by: impl Fn(&[u8], &[u8]) -> Ordering) {
         let text = &self.text;
         sort(&mut self.dirs, |a, b| {
             by(piece(text, a.path), piece(text, b.path))
@@ -300,7 +309,7 @@ fn piece(text: &[u8], span: Span) -> &[u8] {
     &text[span.at as usize..][..usize::from(span.len)]
 }
 
-fn sort<T>(records: &mut [T], order: impl Fn(&T, &T) -> std::cmp::Ordering) {
+fn sort<T>(records: &mut [T], order: impl Fn(&T, &T) -> Ordering) {
     if !records.is_sorted_by(|a, b| order(a, b).is_le()) {
         records.sort_unstable_by(order);
     }
@@ -308,16 +317,16 @@ fn sort<T>(records: &mut [T], order: impl Fn(&T, &T) -> std::cmp::Ordering) {
 
 /// Where the records are whose paths lie in `dir`: what begins with the same text stands side by side in either order.
 fn below<'a, R>(
-    records: &'a [R],
+    records: &[R],
     dir: ManifestPath<'_>,
-    path: impl Fn(&'a R) -> ManifestPath<'a>,
+    path: impl Fn(&R) -> &'a [u8],
     order: fn(&[u8], &[u8]) -> Ordering,
 ) -> Range<usize> {
     if dir.as_bytes().is_empty() {
         return 0..records.len();
     }
     let inside = [dir.as_bytes(), b"/"].concat();
-    let start = records.partition_point(|record| order(path(record).as_bytes(), &inside) == Ordering::Less);
-    let count = records[start..].partition_point(|record| path(record).as_bytes().starts_with(&inside));
+    let start = records.partition_point(|record| order(path(record), &inside) == Ordering::Less);
+    let count = records[start..].partition_point(|record| path(record).starts_with(&inside));
     start..start + count
 }

@@ -253,7 +253,12 @@ impl ObjectStore for CasStore {
 
 impl fmt::Display for CasStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} below '{}'", self.inner.store, printable(self.inner.prefix.as_ref()))
+        write!(
+            f,
+            "{} below '{}'",
+            self.inner.store,
+            printable(self.inner.prefix.as_ref())
+        )
     }
 }
 

@@ -210,7 +210,10 @@ impl Opener {
             path: Path::ROOT,
             is_prefix: true,
             // The same content below two prefixes is read as two, for who may read the one may not read the other.
-            origin: Origin::new(format!("cas:{}/{}", source.origin.url(), source.path), source.origin.scope()),
+            origin: Origin::new(
+                format!("cas:{}/{}", source.origin.url(), source.path),
+                source.origin.scope(),
+            ),
             profile: source.profile,
             meter: source.meter.clone(),
             lister: Lister::Other,

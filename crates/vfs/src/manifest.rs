@@ -43,7 +43,9 @@ pub enum ManifestMountError {
     #[error("it is a diff: it says what changed since another manifest, which has to come before it")]
     Diff,
     /// Its paths begin at the root of a file system.
-    #[error("its paths are absolute: they are those of the machine it was made on, and have no place below a mount")]
+    #[error(
+        "its paths are absolute: they are those of the machine it was made on, and have no place below a mount"
+    )]
     Absolute,
     /// A file without a hash.
     #[error("'{path}' was not hashed when the manifest was made, so nobody knows where its bytes are")]
@@ -164,7 +166,10 @@ impl Namespace for ManifestNamespace {
             };
             entries.push(dir_entry(child));
             // From one directory to the next, however many files are in it.
-            below.start = self.manifest.files_below(ManifestPath::new(&full[..above + child.len()])).end;
+            below.start = self
+                .manifest
+                .files_below(ManifestPath::new(&full[..above + child.len()]))
+                .end;
         }
         let mut below = self.manifest.dirs_below(path);
         while let Some(dir) = below.next().and_then(|index| self.manifest.dir(index)) {
@@ -174,7 +179,9 @@ impl Namespace for ManifestNamespace {
             };
             let child = name.split_once('/').map_or(name, |(child, _)| child);
             entries.push(dir_entry(child));
-            let inside = self.manifest.dirs_below(ManifestPath::new(&full[..above + child.len()]));
+            let inside = self
+                .manifest
+                .dirs_below(ManifestPath::new(&full[..above + child.len()]));
             below.start = below.start.max(inside.end);
         }
         // A directory may be named, and have files too.
@@ -186,7 +193,10 @@ impl Namespace for ManifestNamespace {
     async fn look(&self, dir: &DirPath, name: &str, _was: Option<Kind>) -> Result<Option<Node>, VfsError> {
         let path = dir.join(name);
         let path = ManifestPath::new(path.as_bytes());
-        let file = self.manifest.find(path).and_then(|index| self.manifest.file(index));
+        let file = self
+            .manifest
+            .find(path)
+            .and_then(|index| self.manifest.file(index));
         Ok(match file.and_then(|file| self.node(&file)) {
             Some(node) => Some(node),
             None => self.is_dir(path).then_some(Node::Dir),
@@ -254,7 +264,11 @@ fn seen_from(link: ManifestPath<'_>, target: ManifestPath<'_>) -> Option<String>
     if target != "." {
         path.push(target);
     }
-    Some(if path.is_empty() { ".".to_owned() } else { path.join("/") })
+    Some(if path.is_empty() {
+        ".".to_owned()
+    } else {
+        path.join("/")
+    })
 }
 
 #[cfg(test)]

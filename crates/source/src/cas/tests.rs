@@ -66,7 +66,11 @@ async fn chunks_are_read_as_one_wherever_a_range_begins_and_ends() {
             let range = Some(GetRange::Bounded(start..end));
             let (meta, bytes) = read(&store, "all", range).await.unwrap();
             assert_eq!(meta.size, 10);
-            assert_eq!(bytes, &whole[start as usize..end.min(10) as usize], "{start}..{end}");
+            assert_eq!(
+                bytes,
+                &whole[start as usize..end.min(10) as usize],
+                "{start}..{end}"
+            );
         }
     }
     assert_eq!(read(&store, "all", None).await.unwrap().1, whole);
@@ -92,7 +96,11 @@ async fn a_chunk_of_another_length_is_none_of_it() {
 #[tokio::test]
 async fn lists_that_are_none_are_refused() {
     let (_, store) = store().await;
-    for (size, names) in [(10, &["one", "two"][..]), (8, &["one", "two", "three"]), (4, &["a//b"])] {
+    for (size, names) in [
+        (10, &["one", "two"][..]),
+        (8, &["one", "two", "three"]),
+        (4, &["a//b"]),
+    ] {
         let error = store.join("x", chunks(size, names)).unwrap_err();
         assert!(matches!(error, Failure::Malformed { .. }), "{error}");
     }
@@ -102,6 +110,8 @@ async fn lists_that_are_none_are_refused() {
     };
     store.join("x", nothing).unwrap_err();
     assert!(store.list(None).try_next().await.is_err());
-    let put = store.put_opts(&Path::from("x"), "y".into(), PutOptions::default()).await;
+    let put = store
+        .put_opts(&Path::from("x"), "y".into(), PutOptions::default())
+        .await;
     assert!(matches!(put, Err(Error::NotSupported { .. })));
 }

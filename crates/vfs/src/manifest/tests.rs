@@ -1,14 +1,14 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use forebay_manifest::{DirEntry, ManifestBuilder};
-use forebay_range::{EngineOptions, RangeEngine};
+use forebay_range::RangeEngine;
 use forebay_source::{Opener, SourceOptions};
-use forebay_types::{RangeSpec, SystemClock};
+use forebay_types::RangeSpec;
 use object_store::ObjectStoreExt;
 
 use super::*;
 
-fn regular(path: &str, size: u64, content: Content<'_>) -> FileEntry<'_> {
+fn regular<'a>(path: &'a str, size: u64, content: Content<'a>) -> FileEntry<'a> {
     FileEntry {
         path: ManifestPath::new(path.as_bytes()),
         kind: FileKind::Regular {
@@ -21,7 +21,8 @@ fn regular(path: &str, size: u64, content: Content<'_>) -> FileEntry<'_> {
 }
 
 fn snapshot(files: &[FileEntry<'_>], dirs: &[&str]) -> Manifest {
-    let mut builder = ManifestBuilder::draft(ManifestKind::Snapshot, Base::Relative).chunk_size(ChunkSize::Bytes(4));
+    let mut builder =
+        ManifestBuilder::draft(ManifestKind::Snapshot, Base::Relative).chunk_size(ChunkSize::Bytes(4));
     for path in dirs {
         let path = ManifestPath::new(path.as_bytes());
         builder.dir(DirEntry { path, deleted: false }).unwrap();
@@ -63,9 +64,9 @@ impl World {
         let Some(Node::File(meta)) = self.namespace.look(dir, name, None).await.unwrap() else {
             panic!("{name} is no file");
         };
-        let engine = RangeEngine::new(EngineOptions::default(), Arc::new(SystemClock::new()));
+        let engine = RangeEngine::new(RangeEngineConfig::default());
         let target = self.namespace.target(dir, name, &meta);
-        let bytes = engine.read(target, RangeSpec::From(0)).await?;
+        let (bytes, _) = engine.read(target, RangeSpec::From(0)).await?;
         Ok(bytes.to_vec())
     }
 }
@@ -98,7 +99,12 @@ async fn a_manifest_is_a_tree() {
     ))
     .unwrap();
     use Kind::{Dir, File, Symlink};
-    let expected = |names: &[(&str, Kind)]| names.iter().map(|(n, k)| ((*n).to_owned(), *k)).collect::<Vec<_>>();
+    let expected = |names: &[(&str, Kind)]| {
+        names
+            .iter()
+            .map(|(n, k)| ((*n).to_owned(), *k))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(
         world.names(&dir(&[])).await,
         expected(&[
@@ -163,12 +169,18 @@ async fn files_are_read_by_their_hashes_and_chunks_as_one() {
 
 #[test]
 fn what_is_no_list_of_files_is_refused() {
-    let diff = ManifestBuilder::draft(ManifestKind::Diff, Base::Relative).finish().unwrap();
+    let diff = ManifestBuilder::draft(ManifestKind::Diff, Base::Relative)
+        .finish()
+        .unwrap();
     assert!(matches!(world(diff), Err(ManifestMountError::Diff)));
-    let absolute = ManifestBuilder::draft(ManifestKind::Snapshot, Base::Absolute).finish().unwrap();
+    let absolute = ManifestBuilder::draft(ManifestKind::Snapshot, Base::Absolute)
+        .finish()
+        .unwrap();
     assert!(matches!(world(absolute), Err(ManifestMountError::Absolute)));
     let unhashed = snapshot(&[regular("a\nb", 3, Content::Unhashed)], &[]);
-    let Err(error) = world(unhashed) else { panic!("it is mounted") };
+    let Err(error) = world(unhashed) else {
+        panic!("it is mounted")
+    };
     assert!(error.to_string().contains("'a\\u{a}b' was not hashed"), "{error}");
 }
 

@@ -110,14 +110,21 @@ mod tests {
     fn manifests_and_their_store_are_told_apart() {
         assert!(Manifests::parse("s3://b/k").unwrap().is_none());
         let one = parsed("manifest+s3://b/p/Manifests/m?cas=s3://b/p/Data");
-        assert_eq!((one.manifests.len(), one.cas.to_string()), (1, "s3://b/p/Data".to_owned()));
+        assert_eq!(
+            (one.manifests.len(), one.cas.to_string()),
+            (1, "s3://b/p/Data".to_owned())
+        );
         let typed = "manifest+s3://b/1?cas=s3://b/Data&then=s3://b/2&then=file:///m/3";
         let three = parsed(typed);
         assert_eq!((three.manifests.len(), three.shown()), (3, typed.to_owned()));
         let signed = parsed("manifest+https://host/m?X-Signature=1&cas=s3://b/Data");
         assert_eq!(signed.manifests.len(), 1);
         assert!(!signed.shown().contains("Signature"), "{}", signed.shown());
-        for typed in ["manifest+s3://b/m", "manifest+s3://b/m?cas=", "manifest+?cas=s3://b/d"] {
+        for typed in [
+            "manifest+s3://b/m",
+            "manifest+s3://b/m?cas=",
+            "manifest+?cas=s3://b/d",
+        ] {
             assert!(Manifests::parse(typed).is_err(), "{typed}");
         }
     }
