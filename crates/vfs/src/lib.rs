@@ -10,6 +10,9 @@
 //! [`OpenTarget`] says what a reader is to read, in which version. What went wrong is a [`VfsError`], what was done is in
 //! [`TreeStats`].
 //!
+//! Local changes on top of such a tree are in [`overlay`]: names and attributes in a journal, written files as files with a
+//! map of what is still below. It survives `kill -9` at any moment, and asks nothing of the lower tree by itself.
+//!
 //! # What holds
 //!
 //! **Names.** A tree has the names that a file system can have: not empty, not `.` or `..`, without a slash or NUL, at
@@ -53,6 +56,8 @@ mod manifest;
 mod names;
 mod namespace;
 mod options;
+#[cfg(target_os = "linux")]
+pub mod overlay;
 mod path;
 mod place;
 mod snapshot;
