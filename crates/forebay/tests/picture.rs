@@ -13,7 +13,7 @@ const PICTURE: [(&str, &[&str]); 15] = [
     ("readahead", &["types"]),
     ("reader", &["types", "source", "range", "cache", "readahead"]),
     ("manifest", &["types"]),
-    ("vfs", &["types", "source", "range", "manifest"]),
+    ("vfs", &["types", "source", "range", "reader", "manifest"]),
     ("mount", &["types", "source", "range", "cache", "reader", "vfs"]),
     ("log", &["types", "source", "range", "cache", "reader"]),
     ("torrent", &["types", "source"]),

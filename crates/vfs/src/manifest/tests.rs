@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use forebay_manifest::{DirEntry, ManifestBuilder};
 use forebay_range::RangeEngine;
 use forebay_source::{Opener, SourceOptions};
