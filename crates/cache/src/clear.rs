@@ -8,11 +8,11 @@ use rustix::fs::FlockOperation;
 use crate::cache::Cache;
 use crate::dir::{Shard, failed};
 use crate::error::CacheError;
-use crate::files;
+use crate::files::{self, LOCK_TRIES};
 use crate::ledger::Figures;
 use crate::name::{FileKind, Name, shard_dir};
 use crate::shared::Shared;
-use crate::sys::try_lock;
+use crate::sys::lock_soon;
 
 /// What [`Cache::clear`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -84,9 +84,10 @@ impl Shared {
             }
         }
         for file in loose {
-            // Most went with their maps. What is locked belongs to an object that is just being made.
+            // Most went with their maps. What stays locked belongs to an object that is just being made; somebody else's scan
+            // holds it for a moment only.
             if let Ok(fd) = dir.open_to_read(&file)
-                && try_lock(&fd, FlockOperation::NonBlockingLockExclusive)?
+                && lock_soon(&fd, FlockOperation::NonBlockingLockExclusive, LOCK_TRIES)?
             {
                 match dir.unlink(&file) {
                     Ok(()) | Err(rustix::io::Errno::NOENT) => {}

@@ -15,7 +15,7 @@ use crate::table::{ABSENT, ENTRY, crc_in};
 
 /// Tries for a lock that another process holds while it takes an object out or makes it smaller: microseconds for the
 /// one, a sync for the other. After about 3 ms the object counts as absent for now.
-const LOCK_TRIES: u32 = 20;
+pub(crate) const LOCK_TRIES: u32 = 20;
 
 /// What is under a name.
 #[derive(Debug)]
