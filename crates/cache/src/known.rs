@@ -32,6 +32,8 @@ pub(crate) struct Known {
     complete: AtomicBool,
     /// The map on disk has a seal, trusted or not.
     seal_on_disk: AtomicBool,
+    /// All bytes came to what they must.
+    proven: AtomicBool,
     /// A seal is on its way.
     pub(crate) sealing: AtomicBool,
     /// What of the budget's total stands for this object, as far as this process posted it.
@@ -55,6 +57,7 @@ impl Known {
             frontier: Mutex::new(0),
             complete: AtomicBool::new(sealed),
             seal_on_disk: AtomicBool::new(sealed),
+            proven: AtomicBool::new(sealed),
             sealing: AtomicBool::new(false),
             charged: Mutex::new(charged),
             stamps: Stamps::new(size.div_ceil(EXTENT)),
@@ -105,6 +108,7 @@ impl Known {
             let cleared = self.good.clear(BlockRange::new(block, block + 1));
             self.good_count.fetch_sub(cleared, Ordering::AcqRel);
             self.sealed.store(false, Ordering::Release);
+            self.proven.store(false, Ordering::Release);
             self.seal_on_disk.swap(false, Ordering::AcqRel)
         };
         self.go_back(block);
@@ -116,6 +120,7 @@ impl Known {
         {
             let _held = self.lock_marks();
             self.sealed.store(false, Ordering::Release);
+            self.proven.store(false, Ordering::Release);
             self.seal_on_disk.store(false, Ordering::Release);
             let cleared = self.good.clear(blocks);
             self.good_count.fetch_sub(cleared, Ordering::AcqRel);
@@ -136,6 +141,21 @@ impl Known {
 
     pub(crate) fn is_sealed(&self) -> bool {
         self.sealed.load(Ordering::Acquire)
+    }
+
+    /// All bytes were seen to be what they must be, unless some were taken out since `epoch`.
+    pub(crate) fn prove(&self, epoch: u64) -> bool {
+        let _held = self.lock_marks();
+        let same = self.epoch() == epoch && self.all_good();
+        if same {
+            self.proven.store(true, Ordering::Release);
+        }
+        same
+    }
+
+    /// Whether they were, by this process or whichever sealed the file.
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Acquire)
     }
 
     pub(crate) fn has_seal(&self) -> bool {

@@ -11,7 +11,8 @@
 //! *Writing.* [`CachedObject::store`] puts a [`Fill`] into a bounded queue (`queue`); a thread reserves room in the ledger
 //! (`reservation`, `ledger`), makes the files if need be (`files`), writes the bytes (`write`), then the table, and tells the fill's
 //! owner whether they were [`Stored::Written`] or [`Stored::Dropped`]. A complete object is synced and sealed (`seal`): from
-//! then on its checksums need not be looked at.
+//! then on its checksums need not be looked at. If it is known what its bytes must come to ([`CachedObject::must_prove`]), they are
+//! checked before that (`prove`), and the copy is thrown away if they are wrong.
 //!
 //! *Leaving.* When the budget is spent, `policy` names who leaves first; whole objects are unlinked (`room`), objects larger than
 //! their share lose their longest-unused extents (`shrink`). Who has a file open holds a shared lock on it, and is left alone.
@@ -42,6 +43,7 @@ mod object;
 mod options;
 mod pages;
 mod policy;
+mod prove;
 mod queue;
 mod read;
 mod registry;
@@ -66,6 +68,7 @@ pub use error::CacheError;
 pub use fill::{Fill, Stored};
 pub use object::{CachedObject, HandedOut, ReadOutcome, Wait};
 pub use options::{Accounting, CacheOptions, WriteMode};
+pub use prove::{Proven, Refutations};
 pub use segment::SegmentCache;
 pub use staging::{Claim, Claimed, Hold, Purpose, Reclaimed, Staging, Waited, Waiting};
 pub use stats::CacheStats;

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use forebay_types::{BlockRange, ByteRange, ObjectId};
+use forebay_types::{BlockRange, ByteRange, ObjectId, Proof};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
@@ -63,6 +63,12 @@ pub struct CachedObject {
     since: AtomicU64,
     /// Another version took the name.
     superseded: AtomicBool,
+    /// What its bytes must come to; see [`Self::must_prove`].
+    pub(crate) proof: OnceLock<Arc<dyn Proof>>,
+    /// Held while that is found out.
+    pub(crate) proving: Mutex<()>,
+    /// Its bytes came to something else.
+    pub(crate) refuted: AtomicBool,
     pub(crate) last_use: Stamp,
     /// When the use was last told: process clock, milliseconds plus one.
     told: AtomicU64,
@@ -96,6 +102,9 @@ impl CachedObject {
             io: RwLock::new(()),
             since,
             superseded: AtomicBool::new(false),
+            proof: OnceLock::new(),
+            proving: Mutex::new(()),
+            refuted: AtomicBool::new(false),
             last_use: Stamp::new(0),
             told: AtomicU64::new(0),
             listed: AtomicBool::new(false),
@@ -180,6 +189,9 @@ impl CachedObject {
     pub(crate) fn open(&self) -> Option<Arc<Open>> {
         if let Some(open) = &self.state.read().unwrap_or_else(PoisonError::into_inner).open {
             return Some(open.clone());
+        }
+        if self.is_refuted() {
+            return None;
         }
         self.attach()
     }

@@ -1,4 +1,4 @@
-//! Sealing: a complete object is synced, then says so, and is trusted from then on.
+//! Sealing: a complete object is checked and synced, then says so, and is trusted from then on.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -14,7 +14,7 @@ use crate::table::{crc_in, crc32c};
 impl CachedObject {
     /// Has the object sealed if the table has all its blocks.
     pub(crate) fn seal_if_complete(self: &Arc<Self>, open: &Arc<Open>) {
-        if self.wants_seal(open)
+        if self.wants_care(open)
             && open.known.is_complete(&open.files)
             && !open.known.sealing.swap(true, Ordering::AcqRel)
         {
@@ -24,7 +24,7 @@ impl CachedObject {
 
     /// Has the object sealed if every block was written or checked by this process: nothing must be read for it.
     pub(crate) fn seal_if_all_good(&self, open: &Arc<Open>) {
-        if self.wants_seal(open)
+        if self.wants_care(open)
             && open.known.all_good()
             && open.known.is_complete(&open.files)
             && let Some(me) = self.me()
@@ -39,20 +39,28 @@ impl CachedObject {
         open.files.is_separate() && !open.known.has_seal()
     }
 
+    /// Whether anything is to be done once it is complete.
+    fn wants_care(&self, open: &Open) -> bool {
+        self.wants_seal(open) || self.wants_proof(open)
+    }
+
     /// Checks what was not checked, syncs, and writes the seal.
     pub(crate) fn seal(self: &Arc<Self>) {
         let Some(open) = self.open() else {
             return;
         };
-        if self.wants_seal(&open) {
+        if self.wants_care(&open) {
             self.seal_now(&open);
         }
         open.known.sealing.store(false, Ordering::Release);
     }
 
-    fn seal_now(&self, open: &Arc<Open>) {
+    pub(crate) fn seal_now(&self, open: &Arc<Open>) {
         let epoch = open.known.epoch();
         if !self.check_rest(open) || !open.known.all_good() || !open.known.is_complete(&open.files) {
+            return;
+        }
+        if !self.prove_now(open, epoch) || !self.wants_seal(open) {
             return;
         }
         // Nothing is taken away from here on.

@@ -15,6 +15,7 @@ use crate::known::stamp;
 use crate::ledger::{Figures, Ledger};
 use crate::name::Name;
 use crate::options::{Accounting, CacheOptions};
+use crate::prove::Announcer;
 use crate::queue::Queue;
 use crate::registry::{OpenList, Registry};
 use crate::said::Said;
@@ -45,6 +46,7 @@ pub(crate) struct Shared {
     /// `clears` of the ledger when this process looked last.
     clears: AtomicU64,
     pub(crate) said: Said,
+    pub(crate) refutations: Announcer,
     /// The file system refused O_DIRECT.
     pub(crate) direct_refused: AtomicBool,
 }
@@ -86,6 +88,7 @@ impl Shared {
             room: Mutex::default(),
             clears: AtomicU64::new(0),
             said: Said::default(),
+            refutations: Announcer::default(),
             direct_refused: AtomicBool::new(false),
         }
     }

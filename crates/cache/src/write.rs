@@ -31,6 +31,8 @@ const LARGEST_HEAD: u64 = 5 * ALIGN;
 enum Refused {
     /// Another version took the name, or the place was contended again and again.
     Outdated,
+    /// The object's bytes came to something else than they must.
+    Refuted,
     /// There is no room in the budget.
     NoRoom,
     /// The format cannot hold the object's names.
@@ -69,6 +71,7 @@ impl CachedObject {
                     Refused::Outdated => {
                         tracing::debug!(id = %self.id(), "another version has its place: not kept");
                     }
+                    Refused::Refuted => tracing::debug!(id = %self.id(), "its bytes are wrong: not kept"),
                     Refused::NoRoom => self.shared.said.no_room(range.len()),
                     Refused::Unfit => self.shared.said.unfit(self.id()),
                     Refused::Failed(errno) => {
@@ -88,6 +91,9 @@ impl CachedObject {
     ) -> Result<(), Refused> {
         if self.is_superseded() {
             return Err(Refused::Outdated);
+        }
+        if self.is_refuted() {
+            return Err(Refused::Refuted);
         }
         let size = self.id().size;
         let open = self.open().filter(|open| open.files.map.is_linked());

@@ -308,6 +308,7 @@ impl Settings {
             freshness: self.cache.freshness(),
             read_ahead: self.readahead.config(memory_budget),
             by_extension: self.readahead.by_extension.clone(),
+            verify: self.mount.verify,
         }
     }
 

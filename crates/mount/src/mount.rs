@@ -2,9 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
 
+use forebay_cache::Refutations;
 use forebay_reader::Reader;
 use forebay_source::Source;
 use forebay_vfs::{Ino, Notice, Tree};
@@ -80,6 +81,9 @@ impl Mount {
             passthrough,
             runtime.clone(),
         ));
+        if let Some(cache) = fs.reader.cache() {
+            runtime.spawn(heed(Arc::downgrade(&fs), cache.refutations()));
+        }
         let threads = session::start(&session.device, &fs, threads).map_err(broken)?;
         session.read_ahead(read_ahead);
         let Session {
@@ -150,6 +154,14 @@ impl Mount {
             .unwrap_or_else(PoisonError::into_inner)
             .is_gone();
         outcome
+    }
+}
+
+/// Has the kernel forget pages of contents that turned out to be wrong.
+async fn heed(fs: Weak<Fs>, mut refutations: Refutations) {
+    while let Some(id) = refutations.recv().await {
+        let Some(fs) = fs.upgrade() else { return };
+        fs.refuted(&id);
     }
 }
 

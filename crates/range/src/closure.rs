@@ -61,6 +61,7 @@ impl RangeEngine {
             }),
             unless: None,
             intent: Intent::Demand,
+            proof: None,
         };
         let read = pin!(self.read(target, RangeSpec::From(0)));
         let Some(cancel) = cancel else { return read.await };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use forebay_source::{Source, version_of};
-use forebay_types::{Intent, ObjectId, Origin, Version};
+use forebay_types::{Intent, ObjectId, Origin, Proof, Version};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore};
 
@@ -30,6 +30,8 @@ pub struct Target {
     pub unless: Option<Known>,
     /// Why it is read.
     pub intent: Intent,
+    /// What its bytes must come to, if that is known: whoever has all of them can check it.
+    pub proof: Option<Arc<dyn Proof>>,
 }
 
 /// An object's size and version.
@@ -76,6 +78,7 @@ impl Target {
             known: None,
             unless: None,
             intent: Intent::Demand,
+            proof: None,
         }
     }
 

@@ -119,6 +119,9 @@ impl Blocks {
     pub(crate) fn copy_here(&self, at: u64, buf: &mut [u8]) -> Here {
         let end = at + buf.len() as u64;
         let (mut done, mut found) = (0, Found::Disk);
+        if !self.is_admitted() {
+            return Here::Missing(0);
+        }
         while done < buf.len() {
             let from = at + done as u64;
             let staged = self.object.staging.take(from, end);
@@ -171,6 +174,7 @@ impl Blocks {
         let mut excuses = EXCUSES;
         let mut want = Want::demand(ByteRange::new(at, end));
         loop {
+            self.admit().await?;
             let staged = self.object.staging.take(at, end);
             if !staged.is_empty() {
                 return Ok(staged);

@@ -21,6 +21,22 @@ pub enum ReadError {
         /// Its size.
         size: u64,
     },
+    /// The bytes are not what the object's name promises.
+    #[error(
+        "{object}: the bytes that came are not those that its hash stands for; the store's copy is damaged, or another object lies there"
+    )]
+    Refuted {
+        /// Which object.
+        object: String,
+    },
+    /// The bytes may not be read before all of them were checked, and they could not be.
+    #[error("{object} cannot be verified before it is read: {why}")]
+    Unproven {
+        /// Which object.
+        object: String,
+        /// Why not.
+        why: &'static str,
+    },
     /// The bytes could not be put where they belong.
     #[error("cannot write: {0}")]
     Sink(Arc<std::io::Error>),
@@ -35,6 +51,8 @@ impl ReadError {
         match self {
             Self::Range(error) => error.kind(),
             Self::OutOfRange { .. } => ErrorKind::Invalid,
+            Self::Refuted { .. } => ErrorKind::Corrupt,
+            Self::Unproven { .. } => ErrorKind::NoSpace,
             Self::Sink(error) => error.kind().into(),
             Self::Task(_) => ErrorKind::Internal,
         }

@@ -213,6 +213,9 @@ impl Handle {
 
     /// The bytes of `range` if all of them are in memory.
     fn staged(&self, range: ByteRange) -> Option<Vec<Bytes>> {
+        if !self.inner.blocks.is_admitted() {
+            return None;
+        }
         let (mut at, mut chunks) = (range.start(), Vec::new());
         while at < range.end() {
             let more = self.inner.blocks.object.staging.take(at, range.end());

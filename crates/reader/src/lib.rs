@@ -7,7 +7,8 @@
 //! `blocks`: bytes on their way (the cache's staging table, which is also the single flight), else the disk cache, else
 //! the range engine, whose chunks fill both. [`Handle::read_at`] gives bytes, [`ReadStream`] gives them in order,
 //! [`HandleReader`] is `AsyncRead + AsyncSeek`, [`Handle::copy_to`] puts them into a sink, [`Reader::warm`] into the
-//! cache alone. [`CachedStore`] is all of that as an `object_store::ObjectStore`.
+//! cache alone. Where it is known what the bytes of an object must come to, [`Verify`] says when that is checked (`proof`).
+//! [`CachedStore`] is all of that as an `object_store::ObjectStore`.
 //!
 //! Dropping a future gives up its own wait; requests that nobody else waits for end. Dropping a handle ends its
 //! read-ahead.
@@ -25,6 +26,7 @@ mod lanes;
 mod object;
 mod open;
 mod options;
+mod proof;
 mod reader;
 mod stage;
 mod stats;
@@ -36,7 +38,7 @@ pub use error::ReadError;
 pub use handle::Handle;
 pub use io::HandleReader;
 pub use open::OpenOptions;
-pub use options::{Freshness, ReaderOptions};
+pub use options::{Freshness, ReaderOptions, Verify};
 pub use reader::Reader;
 pub use stats::{HandleStats, ReaderStats};
 pub use stream::ReadStream;

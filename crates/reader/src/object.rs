@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use forebay_cache::{Cache, CachedObject, Hold, Staging};
 use forebay_range::{RangeError, Reservation, Urgency};
-use forebay_types::{ByteRange, ObjectId, Origin};
+use forebay_types::{ByteRange, ObjectId, Origin, Proof};
 
 use crate::handle::Inner;
 
@@ -61,6 +61,8 @@ pub(crate) struct Object {
     pub(crate) staging: OnTheirWay,
     /// Its server gives it only as a whole: one request for all that is missing.
     pub(crate) single_stream: AtomicBool,
+    /// Held by who brings all of it, to have it checked.
+    pub(crate) proving: tokio::sync::Mutex<()>,
     /// Who has it open.
     handles: Mutex<Vec<Weak<Inner>>>,
     /// Parts that are not through yet, by where they start.
@@ -152,8 +154,14 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
-    /// The object of this id, shared with everybody who has it open; kept in `cache`, if one is given.
-    pub(crate) fn get(&self, id: ObjectId, cache: Option<&Cache>) -> Arc<Object> {
+    /// The object of this id, shared with everybody who has it open; kept in `cache`, if one is given, and checked there by
+    /// `proof`.
+    pub(crate) fn get(
+        &self,
+        id: ObjectId,
+        cache: Option<&Cache>,
+        proof: Option<&Arc<dyn Proof>>,
+    ) -> Arc<Object> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (id, cache.is_some());
         if let Some(object) = open.get(&key).and_then(Weak::upgrade) {
@@ -166,11 +174,16 @@ impl Objects {
             cached: cache.map(|cache| cache.object(&key.0)),
             staging: Staging::new(key.0.size),
             single_stream: AtomicBool::new(false),
+            proving: tokio::sync::Mutex::default(),
             id: key.0.clone(),
             handles: Mutex::default(),
             queued: Mutex::default(),
         });
         open.insert(key, Arc::downgrade(&object));
+        drop(open);
+        if let (Some(cached), Some(proof)) = (&object.cached, proof) {
+            cached.must_prove(proof);
+        }
         object
     }
 

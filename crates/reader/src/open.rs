@@ -69,8 +69,10 @@ impl Reader {
     /// Opens an object. Its version comes from the target if a listing told it, from the cache as far as
     /// [`Freshness`] lets it, else from the first ranged GET, whose bytes are then on their way.
     ///
+    /// With [`Verify::Strict`](crate::Verify::Strict) all of it is fetched and checked here, where it is known what it must come to.
+    ///
     /// # Errors
-    /// Of that request, after its retries.
+    /// Of that request, after its retries; [`ReadError::Refuted`], [`ReadError::Unproven`].
     ///
     /// # Cancel safety
     /// Dropping the future ends the request.
@@ -92,7 +94,9 @@ impl Reader {
         let found = self
             .find(asking, &target.config, RangeSpec::From(0), options.freshness)
             .await?;
-        Ok(found.into_handle_ahead_to(options.read_ahead_to).0)
+        let handle = found.into_handle_ahead_to(options.read_ahead_to).0;
+        handle.inner.blocks.admit().await?;
+        Ok(handle)
     }
 
     /// Finds out the version, and what `spec` means in it. Whole blocks are asked for, since only those can be kept.
@@ -172,7 +176,10 @@ impl Reader {
             ..target
         };
         let cache = self.shared.cache_for(&target, &known);
-        let object = self.shared.objects.get(target.object_id(&known), cache);
+        let object = self
+            .shared
+            .objects
+            .get(target.object_id(&known), cache, target.proof.as_ref());
         let fetch = self.shared.engine.fetch(target, known);
         Ok(Found {
             blocks: Blocks::new(self.shared.clone(), object, fetch, config),
@@ -197,7 +204,10 @@ impl Reader {
         let target = fetch.target().clone();
         let range = resolve(&target, spec, known.size)?;
         let cache = self.shared.cache_for(&target, &known);
-        let object = self.shared.objects.get(target.object_id(&known), cache);
+        let object = self
+            .shared
+            .objects
+            .get(target.object_id(&known), cache, target.proof.as_ref());
         self.shared.trust(&object.name());
         if let Some(cached) = &object.cached {
             cached.validated();

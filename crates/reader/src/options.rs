@@ -16,6 +16,17 @@ pub enum Freshness {
     Never,
 }
 
+/// When the bytes of an object are checked of which it is known what they must come to ([`forebay_types::Proof`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// When all of them are here, and before the cache trusts them. Bytes are read as they come; if they turn out to be wrong,
+    /// reads fail from then on, and the cache tells ([`forebay_cache::Cache::refutations`]). What is not cached is not checked.
+    #[default]
+    Complete,
+    /// Before any is read: opening one fetches all of it. It must be cached.
+    Strict,
+}
+
 /// What all reads of a [`crate::Reader`] share.
 #[derive(Clone, Debug, Default)]
 pub struct ReaderOptions {
@@ -25,4 +36,6 @@ pub struct ReaderOptions {
     pub read_ahead: ReadAheadConfig,
     /// Windows for kinds of files.
     pub by_extension: ByExtension,
+    /// When content is checked.
+    pub verify: Verify,
 }

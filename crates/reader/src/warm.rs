@@ -6,8 +6,8 @@ use forebay_types::{BLOCK, BlockRange, ByteRange, Intent, RangeSpec};
 use serde::Serialize;
 
 use crate::begin::Want;
+use crate::blocks::Blocks;
 use crate::error::ReadError;
-use crate::handle::Handle;
 use crate::lanes::lanes;
 use crate::reader::Reader;
 
@@ -36,10 +36,8 @@ impl Reader {
     pub async fn warm(&self, target: Target) -> Result<Warmed, ReadError> {
         let target = target.intent(Intent::Warm);
         let config = target.config.clone();
-        let handle = self
-            .find(target, &config, RangeSpec::From(0), None)
-            .await?
-            .into_handle();
+        let found = Box::pin(self.find(target, &config, RangeSpec::From(0), None)).await?;
+        let handle = found.into_handle();
         let object = &handle.inner.blocks.object;
         let Some(cached) = object.cached.clone() else {
             return Ok(Warmed {
@@ -55,8 +53,7 @@ impl Reader {
             here.map(|(blocks, _)| blocks.bytes(object.size()).len()).sum()
         };
         let found = present();
-        let lane = |part| handle.clone().warm_part(part);
-        lanes(&handle.inner.blocks, object.whole(), lane).await?;
+        handle.inner.blocks.bring_all(Intent::Warm).await?;
         self.flush().await;
         Ok(Warmed {
             size: object.size(),
@@ -67,10 +64,16 @@ impl Reader {
     }
 }
 
-impl Handle {
+impl Blocks {
+    /// Brings all that is missing, as far as the cache takes it.
+    pub(crate) async fn bring_all(&self, intent: Intent) -> Result<(), ReadError> {
+        let lane = |part| self.clone().bring(part, intent);
+        Box::pin(lanes(self, self.object.whole(), lane)).await
+    }
+
     /// Brings one part, or waits until those who do have done so.
-    async fn warm_part(self, part: ByteRange) -> Result<(), ReadError> {
-        let blocks = &self.inner.blocks;
+    async fn bring(self, part: ByteRange, intent: Intent) -> Result<(), ReadError> {
+        let blocks = &self;
         let budget = blocks.shared.engine.budget();
         let size = blocks.object.size();
         let whole_blocks = |bytes: u64| bytes.max(BLOCK) / BLOCK * BLOCK;
@@ -78,7 +81,7 @@ impl Handle {
         while !rest.is_empty() {
             // In pieces that leave room for others, however small the budget is.
             let piece = rest.split_at(whole_blocks(budget.total() / 4)).0;
-            let mut want = Want::new(piece, Intent::Warm);
+            let mut want = Want::new(piece, intent);
             want.memory = Some(blocks.memory(piece.len()).await);
             let begun = blocks.begin_with(&mut want);
             drop(want);
@@ -97,7 +100,7 @@ impl Handle {
                     // On disk, or dropped on the way there; or given up, and then it is ours.
                     Waited::Gone | Waited::Failed(_) => {
                         let block = BlockRange::touching(ByteRange::at(at, 1));
-                        let tasks = blocks.begin(block.bytes(size), Intent::Warm).tasks;
+                        let tasks = blocks.begin(block.bytes(size), intent).tasks;
                         for task in tasks {
                             task.done().await?;
                         }

@@ -94,7 +94,8 @@ impl CasStore {
         Ok(())
     }
 
-    fn chunks(&self, name: &str) -> Option<Arc<Chunks>> {
+    /// What an object is made of, if it is made of several.
+    pub fn chunks(&self, name: &str) -> Option<Arc<Chunks>> {
         let chunked = self.inner.chunked.read().unwrap_or_else(PoisonError::into_inner);
         chunked.get(name).cloned()
     }

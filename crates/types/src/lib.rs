@@ -2,7 +2,7 @@
 //!
 //! A read names an object, [`ObjectId`] (who serves it, which key, which version, how long), and a
 //! [`ByteRange`] of it (the cache counts in [`BlockRange`]s), with an [`Intent`]: somebody waits for the bytes, or they are fetched ahead, or a
-//! cache is being warmed. When it fails, the error of whichever stage it was says by its [`ErrorKind`] what the
+//! cache is being warmed. Where a name is a hash of the bytes, a [`Proof`] tells whether they are right. When a read fails, the error of whichever stage it was says by its [`ErrorKind`] what the
 //! caller should do. Memory that is kept for longer than one read is asked from a [`MemoryBudget`]. Sizes that people type are [`ByteSize`]; time is asked from a [`Clock`]; every fixed
 //! limit of the system stands in [`limits`].
 
@@ -15,6 +15,7 @@ mod kind;
 pub mod limits;
 mod memory;
 mod object_id;
+mod proof;
 mod text;
 
 pub use block::{BLOCK, BlockRange};
@@ -25,4 +26,5 @@ pub use intent::Intent;
 pub use kind::ErrorKind;
 pub use memory::MemoryBudget;
 pub use object_id::{ObjectId, Origin, Version};
+pub use proof::{Check, Proof};
 pub use text::printable;

@@ -2,7 +2,9 @@
 //!
 //! A manifest says everything about names, so nothing is asked for before a file is read, and nothing ever changes. A file
 //! is read by the hash of what is in it ([`CasStore`]): the same content is the same object, in whichever file and manifest
-//! it stands. A file of several chunks is one object.
+//! it stands. A file of several chunks is one object. What is read can be checked by that hash ([`ContentProof`]).
+
+mod proof;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +24,7 @@ use crate::freshness::Freshness;
 use crate::ino::Kind;
 use crate::namespace::Namespace;
 use crate::path::DirPath;
+use proof::ContentProof;
 
 /// The files of a [`Manifest`].
 ///
@@ -32,6 +35,7 @@ use crate::path::DirPath;
 pub struct ManifestNamespace {
     manifest: Arc<Manifest>,
     source: Source,
+    store: CasStore,
     config: Arc<RangeEngineConfig>,
     skipped: u64,
 }
@@ -106,6 +110,7 @@ impl ManifestNamespace {
         Ok(Self {
             manifest: Arc::new(manifest),
             source,
+            store,
             config,
             skipped,
         })
@@ -209,11 +214,13 @@ impl Namespace for ManifestNamespace {
             // Every version here is a tag.
             _ => String::new(),
         };
+        let proof = ContentProof::of(&key, meta.size, self.store.chunks(&key));
         let mut target = Target::at(&self.source, Path::from(key), self.config.clone());
         target.known = Some(Known {
             size: meta.size,
             version: meta.version.clone(),
         });
+        target.proof = proof;
         target
     }
 

@@ -13,6 +13,7 @@ mod ledger;
 mod model;
 mod options;
 mod processes;
+mod proof;
 mod rig;
 mod seeds;
 mod shrinking;

@@ -9,6 +9,7 @@ use forebay_log::Acks;
 use forebay_log::batch::Codec;
 use forebay_mount::IoMode;
 use forebay_readahead::ByExtension;
+use forebay_reader::Verify;
 use forebay_types::{ByteSize, printable};
 
 use super::cache::{Revalidate, absolute};
@@ -200,6 +201,8 @@ pub(crate) const KEYS: &[Key] = &[
         "how files are read that are not handed to the kernel: through its page cache and its read-ahead (pages), since small reads are common, or each read as a request (direct), which takes a third of the CPU time for large ones"),
     key!(mount.passthrough: bool, |_| Ok(()),
         "whether files that lie whole on a local disk are handed to the kernel, which reads them without us"),
+    key!(mount.verify: Verify, |_| Ok(()),
+        "when contents that are named by their hash are checked: when all of one is here (complete), so that four bytes of a large one cost no more, or before any of it is read (strict)"),
     key!(rqbit.max_streams: usize, |v| within(*v, 1, 64),
         "streams of a torrent client open at a time; 4 are half of rqbit's places, which its disk writes and uploads need too"),
     key!(rqbit.stream_idle: Duration, |v| within(*v, Duration::ZERO, Duration::from_hours(1)),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use forebay_mount::{IoMode, MountOptions};
+use forebay_reader::Verify;
 use forebay_types::ByteSize;
 use forebay_vfs::Freshness;
 
@@ -18,6 +19,7 @@ pub(crate) struct MountSettings {
     pub(crate) max_readahead: ByteSize,
     pub(crate) io: IoMode,
     pub(crate) passthrough: bool,
+    pub(crate) verify: Verify,
 }
 
 impl Default for MountSettings {
@@ -31,6 +33,7 @@ impl Default for MountSettings {
             max_readahead: ByteSize(u64::from(options.max_readahead)),
             io: options.io,
             passthrough: options.passthrough,
+            verify: Verify::default(),
         }
     }
 }
@@ -72,6 +75,26 @@ impl Value for IoMode {
         match self {
             Self::Direct => "direct",
             Self::Pages => "pages",
+        }
+        .to_owned()
+    }
+}
+
+impl Value for Verify {
+    const KIND: Kind = Kind::OneOf("complete or strict");
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "complete" => Ok(Self::Complete),
+            "strict" => Ok(Self::Strict),
+            _ => Err(wrong(text, Self::KIND)),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Complete => "complete",
+            Self::Strict => "strict",
         }
         .to_owned()
     }

@@ -26,6 +26,7 @@ mod manifest;
 mod manifest_snapshot;
 mod manifest_verify;
 mod mount;
+mod mount_manifest;
 mod mount_memory;
 mod mount_process;
 mod mount_status;

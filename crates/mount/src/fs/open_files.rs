@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use forebay_types::Clock;
+use forebay_types::{Clock, ObjectId};
+use forebay_vfs::Ino;
 
 use super::Fs;
 use super::file::{Bytes, OpenFile};
@@ -38,6 +39,33 @@ impl Fs {
             for (_, file) in opens {
                 file.facts().clone_from(&facts);
             }
+        }
+    }
+
+    /// The bytes of an object turned out to be wrong: what the kernel has of them it is to forget.
+    pub(crate) fn refuted(&self, id: &ObjectId) {
+        let open =
+            |file: &Arc<OpenFile>| file.target.origin == id.origin && file.target.path.as_ref() == &*id.key;
+        let mut inos: Vec<Ino> = {
+            let files = self.files.lock();
+            files
+                .values()
+                .filter(|file| open(file))
+                .map(|file| file.ino)
+                .collect()
+        };
+        // Of files that were closed, pages may be left; of another object with this version nothing is lost but pages.
+        let kept = self.kept();
+        inos.extend(
+            kept.iter()
+                .filter(|(_, kept)| **kept == id.version)
+                .map(|(ino, _)| *ino),
+        );
+        drop(kept);
+        inos.sort_unstable();
+        inos.dedup();
+        for ino in inos {
+            self.tree.changed(ino);
         }
     }
 

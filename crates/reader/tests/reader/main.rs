@@ -13,6 +13,7 @@ mod memory;
 mod model;
 mod order;
 mod processes;
+mod proof;
 mod reads;
 mod seeks;
 mod sharing;

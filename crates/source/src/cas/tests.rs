@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use forebay_types::ErrorKind;
 use object_store::{GetRange, ObjectStoreExt};
 
@@ -10,10 +8,8 @@ use crate::options::SourceOptions;
 
 async fn store() -> (Source, CasStore) {
     let opener = Opener::new(SourceOptions::default());
-    let below = Source {
-        path: Path::from("Data"),
-        ..opener.memory()
-    };
+    let mut below = opener.memory();
+    below.path = Path::from("Data");
     for (name, bytes) in [("one", "abcd"), ("two", "efgh"), ("three", "ij")] {
         let key = Path::from(format!("Data/{name}"));
         below.store.put(&key, bytes.into()).await.unwrap();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use forebay_manifest::{Limits, Manifest, compose};
+use forebay_reader::Verify;
 use forebay_source::{Location, Scheme, Source};
 use forebay_types::{ByteSize, ErrorKind};
 use forebay_vfs::ManifestNamespace;
@@ -76,7 +77,9 @@ impl Manifests {
         let manifest = compose(&all).map_err(|e| CliError::new(e.kind(), e.to_string()))?;
         let below = session.open_location(&self.cas)?;
         let config = Arc::new(session.settings.range_config(self.scheme(), &below.profile));
-        let (source, store) = session.opener.open_cas(&below);
+        let (mut source, store) = session.opener.open_cas(&below);
+        // What is checked before it is read has to lie somewhere where nobody changes it in between.
+        source.profile.cached |= session.settings.mount.verify == Verify::Strict;
         let namespace = ManifestNamespace::new(manifest, (source.clone(), store), config);
         let refused = |e| CliError::new(ErrorKind::Invalid, format!("{}: {e}", self.shown()));
         Ok((namespace.map_err(refused)?, source))

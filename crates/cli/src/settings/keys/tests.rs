@@ -62,6 +62,7 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("mount.max_readahead", "128KiB"),
     ("mount.io", "direct"),
     ("mount.passthrough", "false"),
+    ("mount.verify", "strict"),
     ("rqbit.max_streams", "7"),
     ("rqbit.stream_idle", "1s"),
     ("rqbit.read_timeout", "60s"),
