@@ -15,12 +15,13 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    Attributes, CopyOptions, Error, Extensions, GetOptions, GetResult, GetResultPayload, ListResult,
-    MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    Attributes, Extensions, GetOptions, GetResult, GetResultPayload, ListResult, ObjectMeta, ObjectStore,
+    Result,
 };
 
 use crate::open::Source;
 use crate::payload::satisfiable;
+use crate::read_only::{ReadSource, not_possible};
 use crate::transport::Failure;
 
 /// A content of several chunks.
@@ -187,11 +188,6 @@ impl CasStore {
         }
         Ok(result.into_stream())
     }
-
-    fn not_possible<T>(&self, what: &'static str) -> Result<T> {
-        let why = format!("{what} is not possible by the hash of a content ({self})");
-        Err(Error::NotSupported { source: why.into() })
-    }
 }
 
 fn meta_of(location: &Path, size: u64) -> ObjectMeta {
@@ -206,7 +202,9 @@ fn meta_of(location: &Path, size: u64) -> ObjectMeta {
 }
 
 #[async_trait]
-impl ObjectStore for CasStore {
+impl ReadSource for CasStore {
+    const WHERE: &'static str = "by the hash of a content";
+
     async fn get_opts(&self, location: &Path, mut options: GetOptions) -> Result<GetResult> {
         options.check_preconditions(&meta_of(location, 0))?;
         // The server's own version of an object is nobody's business.
@@ -219,36 +217,12 @@ impl ObjectStore for CasStore {
     }
 
     fn list(&self, _prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let refused = self.not_possible("listing");
+        let refused = Err(not_possible("listing", Self::WHERE, self));
         futures::stream::once(async { refused }).boxed()
     }
 
     async fn list_with_delimiter(&self, _prefix: Option<&Path>) -> Result<ListResult> {
-        self.not_possible("listing")
-    }
-
-    async fn put_opts(&self, _location: &Path, _payload: PutPayload, _opts: PutOptions) -> Result<PutResult> {
-        self.not_possible("writing")
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        _location: &Path,
-        _opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.not_possible("writing")
-    }
-
-    fn delete_stream(
-        &self,
-        _locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        let refused = self.not_possible("deleting");
-        futures::stream::once(async { refused }).boxed()
-    }
-
-    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> Result<()> {
-        self.not_possible("copying")
+        Err(not_possible("listing", Self::WHERE, self))
     }
 }
 

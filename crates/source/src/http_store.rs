@@ -24,14 +24,12 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use object_store::path::Path;
-use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
+use object_store::{Error, GetOptions, GetResult, ListResult, ObjectMeta, Result};
 use url::Url;
 
 use crate::limit::ConnectionBudget;
 use crate::location::public_url;
+use crate::read_only::ReadSource;
 use crate::transport::{Auth, Failure, Transport};
 use address::Address;
 use list::Remembered;
@@ -152,15 +150,12 @@ impl HttpStore {
         }
         answer
     }
-
-    fn not_possible<T>(&self, what: &'static str) -> Result<T> {
-        let why = format!("{what} is not possible on a web server ({self})");
-        Err(Error::NotSupported { source: why.into() })
-    }
 }
 
 #[async_trait]
-impl ObjectStore for HttpStore {
+impl ReadSource for HttpStore {
+    const WHERE: &'static str = "on a web server";
+
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let url = self.url_of(location)?;
         let fail = |failure: Failure| failure.into_store_error(location.as_ref());
@@ -187,30 +182,6 @@ impl ObjectStore for HttpStore {
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
         self.level(&prefix.cloned().unwrap_or_default()).await
-    }
-
-    async fn put_opts(&self, _location: &Path, _payload: PutPayload, _opts: PutOptions) -> Result<PutResult> {
-        self.not_possible("writing")
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        _location: &Path,
-        _opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.not_possible("writing")
-    }
-
-    fn delete_stream(
-        &self,
-        _locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        let refused = self.not_possible("deleting");
-        futures::stream::once(async { refused }).boxed()
-    }
-
-    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> Result<()> {
-        self.not_possible("copying")
     }
 }
 

@@ -22,6 +22,7 @@ mod open;
 mod options;
 mod payload;
 mod profile;
+mod read_only;
 mod rqbit;
 mod stack;
 mod transport;
@@ -40,6 +41,7 @@ pub use meter::{Meter, Metered};
 pub use open::{LocalFile, OpenError, Opener, Source, version_of};
 pub use options::SourceOptions;
 pub use profile::Profile;
+pub use read_only::{ReadOnly, ReadSource};
 pub use rqbit::{
     Daemon, Details, FileBytes, FileFacts, Haves, InfoHash, Listed, Peers, RqbitOptions, RqbitStore, State,
     Stats, StreamStats, TorrentFault, TorrentFile,

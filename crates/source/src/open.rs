@@ -22,6 +22,7 @@ use crate::location::{Location, Scheme};
 use crate::meter::Meter;
 use crate::options::SourceOptions;
 use crate::profile::Profile;
+use crate::read_only::ReadOnly;
 use crate::rqbit::{Daemon, HttpDaemon, RqbitStore};
 use crate::stack::{wrap, wrap_local};
 use crate::transport::{Connector, Transport, TransportOptions};
@@ -62,7 +63,7 @@ pub struct Source {
 #[derive(Clone, Debug)]
 enum Lister {
     Wire(Transport),
-    Web(Arc<HttpStore>),
+    Web(HttpStore),
     Files(FileStore),
     /// The same, past the page cache.
     Direct(FileStore),
@@ -186,8 +187,8 @@ impl Opener {
                 let store = store.with_budget(self.budget.clone());
                 let origin = Origin::new(store.origin_url(), fingerprint(&store.scope()));
                 let path = store.object_path();
-                let store = Arc::new(store);
                 let lister = Lister::Web(store.clone());
+                let store = Arc::new(ReadOnly(store));
                 let is_prefix = location.is_prefix();
                 Ok(self.source(store, path, is_prefix, origin, Profile::REMOTE, lister))
             }
@@ -206,7 +207,7 @@ impl Opener {
         let store = CasStore::new(source);
         let by_content = Source {
             // Wrapped already, below: a budget that is asked twice for one request waits for itself.
-            store: Arc::new(store.clone()),
+            store: Arc::new(ReadOnly(store.clone())),
             path: Path::ROOT,
             is_prefix: true,
             // The same content below two prefixes is read as two, for who may read the one may not read the other.
@@ -379,7 +380,7 @@ impl Opener {
         let store = RqbitStore::new(daemon, self.options.rqbit, Arc::new(SystemClock::new()));
         let lister = Lister::Torrents(store.clone());
         self.source(
-            Arc::new(store),
+            Arc::new(ReadOnly(store)),
             Path::ROOT,
             true,
             origin,

@@ -31,12 +31,12 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    Attributes, CopyOptions, Error, Extensions, GetOptions, GetResult, GetResultPayload, ListResult,
-    MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    Attributes, Extensions, GetOptions, GetResult, GetResultPayload, ListResult, ObjectMeta, Result,
 };
 use tokio::time::Instant;
 
 use crate::payload::satisfiable;
+use crate::read_only::ReadSource;
 use crate::transport::Failure;
 use catalog::{Catalog, Entry, Found, Shelf};
 use streams::Streams;
@@ -126,11 +126,6 @@ impl RqbitStore {
         let found = shelf.find(location.as_ref()).cloned();
         found.ok_or_else(|| missing(&shelf, location))
     }
-
-    fn not_possible<T>(&self, what: &'static str) -> Result<T> {
-        let why = format!("{what} is not possible in torrents ({self})");
-        Err(Error::NotSupported { source: why.into() })
-    }
 }
 
 /// There is no such file.
@@ -171,7 +166,9 @@ fn unsatisfiable(length: u64) -> Failure {
 }
 
 #[async_trait]
-impl ObjectStore for RqbitStore {
+impl ReadSource for RqbitStore {
+    const WHERE: &'static str = "in torrents";
+
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         let fail = |failure: Failure| failure.into_store_error(location.as_ref());
         let found = self.find(location).await.map_err(fail)?;
@@ -239,30 +236,6 @@ impl ObjectStore for RqbitStore {
             objects,
             extensions: Extensions::new(),
         })
-    }
-
-    async fn put_opts(&self, _location: &Path, _payload: PutPayload, _opts: PutOptions) -> Result<PutResult> {
-        self.not_possible("writing")
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        _location: &Path,
-        _opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.not_possible("writing")
-    }
-
-    fn delete_stream(
-        &self,
-        _locations: BoxStream<'static, Result<Path>>,
-    ) -> BoxStream<'static, Result<Path>> {
-        let refused = self.not_possible("deleting");
-        futures::stream::once(async { refused }).boxed()
-    }
-
-    async fn copy_opts(&self, _from: &Path, _to: &Path, _options: CopyOptions) -> Result<()> {
-        self.not_possible("copying")
     }
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_source::{EngineRead, Failure, HttpStore, Opener, SourceOptions, Transport, TransportOptions};
+use forebay_source::{
+    EngineRead, Failure, HttpStore, Opener, ReadOnly, SourceOptions, Transport, TransportOptions,
+};
 use forebay_testkit::{Content, Face, FaultKind, Lab, Point, Rule};
 use forebay_types::{ErrorKind, ManualClock};
 use object_store::client::HttpRequestBody;
@@ -73,7 +75,7 @@ async fn idle_connections_are_not_used_beyond_their_age() {
     let transport = Transport::with_clock(TransportOptions::default(), Arc::new(clock.clone()));
     let url: url::Url = format!("{}/bucket/object", lab.endpoint()).parse().unwrap();
     let store = HttpStore::new(url, transport.clone());
-    let path = store.object_path();
+    let (path, store) = (store.object_path(), ReadOnly(store));
     let read = async || within(store.get(&path)).await.unwrap().bytes().await.unwrap();
     read().await;
     clock.advance(Duration::from_secs(19));

@@ -4,13 +4,13 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use forebay_source::Location;
 use forebay_types::{ErrorKind, printable};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::mounted::{self, Place};
 use super::screen::Screen;
 use super::snapshot::Snapshot;
+use super::subject::Subject;
 use super::view::{self, Room};
 use super::{socket, start};
 use crate::args::MountArgs;
@@ -61,7 +61,7 @@ async fn show(session: &Session, args: &MountArgs, attached: Attached) -> Result
         return Err(attached.gone());
     };
     if let Some(url) = &args.url {
-        let asked = url.parse::<Location>()?.to_string();
+        let asked = Subject::parse(url)?.shown();
         if asked != now.url {
             let (dir, there) = (shown(&attached.dir), printable(&now.url).into_owned());
             return Err(
