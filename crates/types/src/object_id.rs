@@ -67,6 +67,30 @@ impl Version {
             _ => None,
         }
     }
+
+    /// As text from which [`Version::from_text`] makes the same again. Of a tag no byte is lost; it is not made safe to
+    /// print.
+    pub fn to_text(&self) -> String {
+        match self {
+            Self::ETag(tag) => format!("etag:{tag}"),
+            Self::Modified(micros) => format!("modified:{micros}"),
+            Self::Unknown => "unknown".to_owned(),
+        }
+    }
+
+    /// What [`Version::to_text`] made; `None` for other text.
+    pub fn from_text(text: &str) -> Option<Self> {
+        if text == "unknown" {
+            return Some(Self::Unknown);
+        }
+        if let Some(tag) = text.strip_prefix("etag:") {
+            return Some(Self::ETag(tag.into()));
+        }
+        let micros: i64 = text.strip_prefix("modified:")?.parse().ok()?;
+        // One text for each, so that equal ones are equal as text, too.
+        let version = Self::Modified(micros);
+        (version.to_text() == text).then_some(version)
+    }
 }
 
 impl fmt::Display for Version {
@@ -114,6 +138,31 @@ mod tests {
         assert_eq!(Version::ETag("\"abc\"".into()).if_match(), Some("\"abc\""));
         assert_eq!(Version::ETag("W/\"abc\"".into()).if_match(), None);
         assert_eq!(Version::Unknown.if_match(), None);
+    }
+
+    #[test]
+    fn a_version_comes_back_from_its_text() {
+        for version in [
+            Version::ETag("\"a:b\u{1b}\"".into()),
+            Version::ETag("".into()),
+            Version::ETag("unknown".into()),
+            Version::Modified(-1),
+            Version::Modified(i64::MAX),
+            Version::Unknown,
+        ] {
+            assert_eq!(Version::from_text(&version.to_text()), Some(version));
+        }
+        for text in [
+            "",
+            "etag",
+            "modified:",
+            "modified:+1",
+            "modified:01",
+            "Unknown",
+            "x:1",
+        ] {
+            assert_eq!(Version::from_text(text), None, "{text}");
+        }
     }
 
     #[test]

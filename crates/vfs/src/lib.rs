@@ -11,7 +11,9 @@
 //! [`TreeStats`].
 //!
 //! Local changes on top of such a tree are in [`overlay`]: names and attributes in a journal, written files as files with a
-//! map of what is still below. It survives `kill -9` at any moment, and asks nothing of the lower tree by itself.
+//! map of what is still below. It survives `kill -9` at any moment, and asks nothing of the lower tree by itself. What the
+//! kernel sees of both is in [`merged`]: the same questions as to a tree, everything that changes names, and files that can
+//! be written.
 //!
 //! # What holds
 //!
@@ -53,6 +55,8 @@ mod freshness;
 mod ino;
 mod inode;
 mod manifest;
+#[cfg(target_os = "linux")]
+pub mod merged;
 mod names;
 mod namespace;
 mod options;

@@ -92,3 +92,6 @@ pub use error::{OverlayError, UpperError};
 pub use stats::UpperStats;
 pub use upper::{Hold, NamedEntry, NewNode, Removed, Rename, Upper};
 pub use xattr::SetXattr;
+
+pub(crate) use names::{check, join_lower, shown};
+pub(crate) use xattr::is_kept;

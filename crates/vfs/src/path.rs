@@ -15,6 +15,12 @@ impl DirPath {
         Self::default()
     }
 
+    /// Names joined by `/`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn of(path: &str) -> Self {
+        Self(path.into())
+    }
+
     /// Whether it is the root.
     pub fn is_root(&self) -> bool {
         self.0.is_empty()

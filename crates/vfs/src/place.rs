@@ -46,6 +46,12 @@ impl Place {
         self.above.as_ref().map_or(self.ino, |above| above.ino)
     }
 
+    /// The place above; the root has none.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn above(&self) -> Option<&Arc<Self>> {
+        self.above.as_ref()
+    }
+
     /// Whether it is gone, or anything above it: then so are the names in it, even if another directory of its name has
     /// the same names.
     pub(crate) fn is_gone(&self) -> bool {

@@ -4,12 +4,15 @@
 //! known and believed. What is not, `refresh` asks: the one name ([`look`]) or, where many are asked for, the whole
 //! directory ([`list`]; [`habit`] decides which), each a [`flight`] that all share who ask the same. The answer is
 //! entered into the table, a listing by [`merge`] and [`mod@settle`], so that nodes keep their numbers; what the kernel was told otherwise
-//! becomes a [`notice`]. [`open`] says what a file is read from.
+//! becomes a [`notice`]. [`open`] says what a file is read from, `lineage` where a
+//! number stands.
 
 mod attr;
 mod dir;
 mod flight;
 mod habit;
+#[cfg(target_os = "linux")]
+mod lineage;
 mod list;
 mod look;
 mod lookup;
@@ -42,6 +45,8 @@ use crate::place::Place;
 use crate::snapshot::DirSnapshot;
 use crate::stats::{Counters, TreeStats};
 
+#[cfg(target_os = "linux")]
+pub(crate) use lineage::Lineage;
 pub use notice::{Changes, Notice};
 pub use open::OpenTarget;
 
@@ -128,9 +133,10 @@ impl Tree {
         }
     }
 
-    /// The kernel gave back `references` of a node: as many as it was told, by a lookup or by [`Self::refer`].
-    pub fn forget(&self, ino: Ino, references: u64) {
-        self.shared.table().forget(ino, references);
+    /// The kernel gave back `references` of a node: as many as it was told, by a lookup, by [`Self::refer`] or by
+    /// [`Self::hold`]. Tells whether it has others.
+    pub fn forget(&self, ino: Ino, references: u64) -> bool {
+        self.shared.table().forget(ino, references)
     }
 
     /// Under which name the kernel found a node that it holds, from the root on and as it is, not made safe to print;

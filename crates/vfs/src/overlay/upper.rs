@@ -118,6 +118,15 @@ impl Upper {
         Ok(self.shared.read().node(id)?.kind())
     }
 
+    /// Whether mode, owner, times or extended attributes were set here; `false` if they are what they were when it became
+    /// known.
+    ///
+    /// # Errors
+    /// [`UpperError::Stale`].
+    pub fn has_own_attrs(&self, id: NodeId) -> Result<bool, UpperError> {
+        Ok(self.shared.read().node(id)?.changed)
+    }
+
     /// Where the content of a file came from, and how much of it is above.
     ///
     /// # Errors
@@ -152,6 +161,11 @@ impl Upper {
             shared: Arc::clone(&self.shared),
             id,
         })
+    }
+
+    /// Nanoseconds since 1970, by the clock that times are set from.
+    pub(crate) fn now(&self) -> i64 {
+        self.shared.now()
     }
 
     /// Makes all names and attributes that were changed so far durable, with the files that they lead to, though not

@@ -36,6 +36,11 @@ pub enum SetXattr {
     Replace,
 }
 
+/// Whether attributes with this name are kept at all.
+pub(crate) fn is_kept(name: &[u8]) -> bool {
+    name.starts_with(KEPT)
+}
+
 impl Upper {
     /// The value of an attribute.
     ///

@@ -148,18 +148,25 @@ impl Table {
         inode.hold(true);
     }
 
-    /// The kernel gave back `refs` references.
-    pub(super) fn forget(&mut self, ino: Ino, refs: u64) {
+    /// One more reference of the kernel to a number that it holds, also of a node that is gone. `false`: it does not.
+    #[cfg(target_os = "linux")]
+    pub(super) fn hold_again(&mut self, ino: Ino) -> bool {
+        let held = self.nodes.get_mut(&ino);
+        held.map(|held| held.refs += 1).is_some()
+    }
+
+    /// The kernel gave back `refs` references. Tells whether it has others.
+    pub(super) fn forget(&mut self, ino: Ino, refs: u64) -> bool {
         if ino == Ino::ROOT {
-            return;
+            return true;
         }
         let Entry::Occupied(mut entry) = self.nodes.entry(ino) else {
-            return;
+            return false;
         };
         let held = entry.get_mut();
         held.refs = held.refs.saturating_sub(refs);
         if held.refs > 0 {
-            return;
+            return true;
         }
         let inode = entry.remove().inode;
         inode.hold(false);
@@ -176,6 +183,7 @@ impl Table {
         if (!listed || inode.is_gone()) && self.dirs.get(&ino).is_some_and(|dir| !dir.has_held_strays()) {
             self.remove_dir(ino);
         }
+        false
     }
 
     /// Forgets a directory of which nothing is remembered and that the kernel does not hold.

@@ -20,7 +20,9 @@ const WAYS: [By; 3] = [By::Name, By::Number, By::Listing];
 async fn ask(tree: &Tree, by: By, name: &str, ino: Ino) {
     match by {
         By::Name => match lookup(tree, Ino::ROOT, name).await {
-            Ok(attr) => tree.forget(attr.ino, 1),
+            Ok(attr) => {
+                tree.forget(attr.ino, 1);
+            }
             Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound),
         },
         By::Number => drop(within(tree.attr(ino)).await),

@@ -5,6 +5,13 @@
 mod changes;
 mod faults;
 mod local;
+mod merged_files;
+mod merged_model;
+mod merged_names;
+mod merged_numbers;
+mod merged_sources;
+mod merged_threads;
+mod merged_world;
 mod model;
 mod names;
 mod order;

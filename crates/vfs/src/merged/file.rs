@@ -1,0 +1,258 @@
+//! A file that is above, or partly.
+
+mod below;
+mod space;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use forebay_reader::Handle;
+use forebay_types::BLOCK;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::Errno;
+use tokio::sync::OnceCell;
+
+use super::{MergedError, Shared};
+use crate::overlay::{Changed, Data, DataFile, Hold, NodeId, Origin, ReadData, UpperError};
+
+/// All files that somebody has open.
+pub(super) type Files = Mutex<HashMap<NodeId, Weak<MergedFile>>>;
+
+/// A file that is above, or partly: what was changed is here, and what was not is brought from below when it is read. All
+/// who have the file open have the same one.
+pub struct MergedFile {
+    shared: Arc<Shared>,
+    /// Keeps the node, though its last name goes.
+    hold: Hold,
+    origin: Option<Origin>,
+    /// Not there as long as nothing is above: then all of it is read from below.
+    data: OnceLock<Arc<DataFile>>,
+    below: OnceCell<Handle>,
+}
+
+/// A file on the local disk that has all of a file's bytes, and can be read and written past us.
+#[derive(Clone, Debug)]
+pub struct WholeFile(Arc<DataFile>);
+
+impl AsFd for WholeFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.fd()
+    }
+}
+
+impl Shared {
+    /// The file behind a node.
+    pub(super) fn file(self: &Arc<Self>, id: NodeId) -> Result<Arc<MergedFile>, MergedError> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.get(&id).and_then(Weak::upgrade) {
+            return Ok(file);
+        }
+        let hold = self.upper.hold(id)?;
+        let (origin, known) = self.upper.content(id)?;
+        let data = match known {
+            Data::Lower => OnceLock::new(),
+            Data::Mapped { .. } | Data::Whole => OnceLock::from(self.upper.data(id)?),
+        };
+        // Nothing can fail from here on: who drops a file locks the table.
+        let file = Arc::new(MergedFile {
+            shared: self.clone(),
+            hold,
+            origin,
+            data,
+            below: OnceCell::new(),
+        });
+        files.insert(id, Arc::downgrade(&file));
+        Ok(file)
+    }
+
+    /// The same, if anything was written to it.
+    pub(super) fn file_with_data(
+        self: &Arc<Self>,
+        id: NodeId,
+    ) -> Result<Option<Arc<MergedFile>>, MergedError> {
+        if self.upper.content(id)?.1 == Data::Lower {
+            return Ok(None);
+        }
+        let file = self.file(id)?;
+        file.here()?;
+        Ok(Some(file))
+    }
+}
+
+impl MergedFile {
+    /// Whose content it is.
+    pub fn id(&self) -> NodeId {
+        self.hold.id()
+    }
+
+    /// Bytes.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn len(&self) -> Result<u64, MergedError> {
+        match (self.data.get(), &self.origin) {
+            (None, Some(origin)) => Ok(origin.size),
+            (Some(data), _) => Ok(data.len()?),
+            (None, None) => Ok(self.here()?.len()?),
+        }
+    }
+
+    /// Whether there is not a byte.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn is_empty(&self) -> Result<bool, MergedError> {
+        Ok(self.len()? == 0)
+    }
+
+    /// The data file; made now, if there was none.
+    pub(super) fn here(&self) -> Result<&Arc<DataFile>, MergedError> {
+        if let Some(data) = self.data.get() {
+            return Ok(data);
+        }
+        // All callers get the same one.
+        let data = self.shared.upper.data(self.id())?;
+        Ok(self.data.get_or_init(|| data))
+    }
+
+    /// Reads from `offset` on until `buf` is full or the file ends, with nothing in between but the local disk. `None`: some
+    /// of it must come from below first ([`Self::read_at`]), and `buf` holds anything.
+    pub fn try_read_at(&self, offset: u64, buf: &mut [u8]) -> Option<Result<usize, MergedError>> {
+        match self.data.get() {
+            Some(data) => match data.read_at(buf, offset) {
+                Ok(ReadData::Present(len)) => Some(Ok(len)),
+                Ok(ReadData::Absent(_)) => None,
+                Err(error) => Some(Err(error.into())),
+            },
+            None => self.below.get()?.try_read_at(offset, buf).map(Ok),
+        }
+    }
+
+    /// Reads from `offset` on until `buf` is full or the file ends. What comes from below is kept, in whole blocks, if the
+    /// file was ever written to.
+    ///
+    /// # Errors
+    /// [`MergedError::Read`], also if the lower file is another by now; the disk. `buf` holds anything then.
+    ///
+    /// # Cancel safety
+    /// What came until then is kept.
+    pub async fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<usize, MergedError> {
+        if let Some(read) = self.try_read_at(offset, buf) {
+            return read;
+        }
+        let Some(data) = self.data.get() else {
+            return Ok(self.below().await?.read_into(offset, buf).await?);
+        };
+        // Each time a run of blocks is brought, and what is here stays here.
+        for _ in 0..self.most_tries(buf.len() as u64) {
+            match data.read_at(buf, offset)? {
+                ReadData::Present(len) => return Ok(len),
+                ReadData::Absent(range) => self.bring(data, range).await?,
+            }
+        }
+        Err(MergedError::busy(self.id().to_string().as_bytes()))
+    }
+
+    /// Writes `bytes` at `offset`, with nothing in between but the local disk; the file grows if need be. `None`: some of it
+    /// must come from below first ([`Self::write_at`]), or the disk took only a part of it.
+    pub fn try_write_at(&self, offset: u64, bytes: &[u8]) -> Option<Result<(), MergedError>> {
+        let done = self.here().map(|data| data.write_at(offset, bytes));
+        match done {
+            Ok(Ok(Changed::Done(len))) if len == bytes.len() as u64 => Some(Ok(())),
+            Ok(Ok(Changed::Done(_) | Changed::Fill(_))) => None,
+            Ok(Err(error)) => Some(Err(error.into())),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Writes `bytes` at `offset`; the file grows if need be. Blocks that are covered partly are brought from below.
+    ///
+    /// # Errors
+    /// [`MergedError::Read`], also if the lower file is another by now; the disk. Some of the bytes may be written then.
+    ///
+    /// # Cancel safety
+    /// Some of the bytes may be written.
+    pub async fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), MergedError> {
+        let data = self.here()?;
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset.saturating_add(done as u64);
+            let rest = &bytes[done..];
+            let written = self.change(rest.len() as u64, || data.write_at(at, rest)).await?;
+            if written == 0 {
+                return Err(UpperError::io("write the data", self.id())(Errno::NOSPC).into());
+            }
+            done += usize::try_from(written).unwrap_or(usize::MAX).min(rest.len());
+        }
+        Ok(())
+    }
+
+    /// Does a change of `len` bytes, and brings what it needs until it is done. Returns for how many bytes.
+    async fn change(
+        &self,
+        len: u64,
+        change: impl Fn() -> Result<Changed, UpperError>,
+    ) -> Result<u64, MergedError> {
+        for _ in 0..self.most_tries(len) {
+            match change()? {
+                Changed::Done(done) => return Ok(done),
+                Changed::Fill(ranges) => {
+                    let data = self.here()?;
+                    for range in ranges {
+                        self.bring(data, range).await?;
+                    }
+                }
+            }
+        }
+        Err(MergedError::busy(self.id().to_string().as_bytes()))
+    }
+
+    /// So often at most bytes must be brought for `len` bytes: once for each block and its neighbours.
+    fn most_tries(&self, len: u64) -> u64 {
+        len / BLOCK + 8
+    }
+
+    /// The file on disk, if it has all of the bytes and nothing is to be noted of who changes them.
+    pub fn whole_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.data.get()?.whole_fd()
+    }
+
+    /// The same to keep: once a file is whole, it stays so.
+    pub fn whole(&self) -> Option<WholeFile> {
+        let data = self.data.get()?;
+        data.whole_fd().is_some().then(|| WholeFile(data.clone()))
+    }
+
+    /// Makes a file whole that has all of its bytes: all of it counts as changed then. Waits for the disk. `false`: some of
+    /// it is below.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn make_whole(&self) -> Result<bool, MergedError> {
+        match self.data.get() {
+            Some(data) => Ok(data.make_whole()?),
+            None => Ok(false),
+        }
+    }
+}
+
+impl Drop for MergedFile {
+    fn drop(&mut self) {
+        let mut files = self.shared.files.lock().unwrap_or_else(PoisonError::into_inner);
+        // Somebody may have opened it again meanwhile.
+        if files.get(&self.id()).is_some_and(|file| file.strong_count() == 0) {
+            files.remove(&self.id());
+        }
+    }
+}
+
+impl fmt::Debug for MergedFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MergedFile")
+            .field("id", &self.id())
+            .field("origin", &self.origin)
+            .field("data", &self.data)
+            .finish_non_exhaustive()
+    }
+}
