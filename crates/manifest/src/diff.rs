@@ -43,7 +43,7 @@ pub fn diff(old: &Manifest, new: &Manifest, parent: Option<Hash>) -> Result<Mani
         _ => Ok(()),
     })?;
     let by_path = |a: &ManifestPath<'_>, b: &ManifestPath<'_>| order::code_points(a.as_bytes(), b.as_bytes());
-    let (old, new) = (all_dirs(old), all_dirs(new));
+    let (old, new) = (old.all_dirs(), new.all_dirs());
     both(old.into_iter(), new.into_iter(), by_path, |old, new| {
         let (path, deleted) = match (old, new) {
             (Some(old), None) => (old, true),
@@ -76,23 +76,26 @@ fn both<T>(
     }
 }
 
-/// The directories of a snapshot, sorted by code points: of v2023-03-03 those that files lie in.
-fn all_dirs(manifest: &Manifest) -> Vec<ManifestPath<'_>> {
-    if manifest.version() == Version::Beta2025 {
-        return manifest.dirs().map(|dir| dir.path).collect();
-    }
-    let mut dirs = HashSet::new();
-    for file in manifest.files() {
-        let mut next = file.path.parent();
-        while let Some(dir) = next
-            && dirs.insert(dir)
-        {
-            next = dir.parent();
+impl Manifest {
+    /// All its directories, each after the one that it lies in: those that are named, and of v2023-03-03 those that files
+    /// lie in.
+    pub fn all_dirs(&self) -> Vec<ManifestPath<'_>> {
+        if self.version() == Version::Beta2025 {
+            return self.dirs().map(|dir| dir.path).collect();
         }
+        let mut dirs = HashSet::new();
+        for file in self.files() {
+            let mut next = file.path.parent();
+            while let Some(dir) = next
+                && dirs.insert(dir)
+            {
+                next = dir.parent();
+            }
+        }
+        let mut dirs: Vec<_> = dirs.into_iter().collect();
+        dirs.sort_unstable_by(|a, b| order::code_points(a.as_bytes(), b.as_bytes()));
+        dirs
     }
-    let mut dirs: Vec<_> = dirs.into_iter().collect();
-    dirs.sort_unstable_by(|a, b| order::code_points(a.as_bytes(), b.as_bytes()));
-    dirs
 }
 
 #[cfg(test)]

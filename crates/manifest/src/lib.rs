@@ -7,7 +7,8 @@
 //!
 //! A new manifest is made with a [`ManifestBuilder`], which checks what decoding checks, or from others: [`compose`]
 //! merges several, later ones winning; [`diff()`] says what changed between two. [`Manifest::to_version`] turns one
-//! version into the other, or says which entry cannot be expressed. Contents are hashed with a [`Hasher`].
+//! version into the other, or says which entry cannot be expressed. Contents are hashed with a [`Hasher`]; a
+//! [`Stamp`] tells whether a file stayed the same meanwhile.
 //!
 //! Two formats are read and written. **v2023-03-03** is the one in use: files with path, size, time and hash.
 //! **beta-2025-12 is a draft** of its authors, which may change or go: directories, symbolic links, executables,
@@ -50,6 +51,7 @@ mod limits;
 mod manifest;
 mod order;
 mod path;
+mod stamp;
 mod store;
 mod v2023;
 
@@ -62,3 +64,4 @@ pub use hash::{Hash, Hasher, InvalidHash};
 pub use limits::Limits;
 pub use manifest::{Base, ChunkSize, Kind, Manifest, Version};
 pub use path::ManifestPath;
+pub use stamp::Stamp;

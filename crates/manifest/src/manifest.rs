@@ -21,6 +21,16 @@ pub enum Version {
     Beta2025,
 }
 
+impl Version {
+    /// What people call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V2023 => "v2023-03-03",
+            Self::Beta2025 => "beta-2025-12",
+        }
+    }
+}
+
 /// What a manifest is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {

@@ -13,7 +13,7 @@
 //! Local changes on top of such a tree are in [`overlay`]: names and attributes in a journal, written files as files with a
 //! map of what is still below. It survives `kill -9` at any moment, and asks nothing of the lower tree by itself. What the
 //! kernel sees of both is in [`merged`]: the same questions as to a tree, everything that changes names, and files that can
-//! be written.
+//! be written. Changes on top of a manifest become a new manifest in [`commit`](mod@commit).
 //!
 //! # What holds
 //!
@@ -48,6 +48,8 @@
 
 mod attr;
 mod bucket;
+#[cfg(target_os = "linux")]
+pub mod commit;
 mod difference;
 mod entry;
 mod error;

@@ -116,11 +116,16 @@ impl ManifestNamespace {
         })
     }
 
+    /// What it shows.
+    pub fn manifest(&self) -> &Arc<Manifest> {
+        &self.manifest
+    }
+
     fn node(&self, file: &FileEntry<'_>) -> Option<Node> {
         Some(match &file.kind {
             FileKind::Deleted => return None,
             FileKind::Symlink { target } => Node::Symlink {
-                target: seen_from(file.path, *target)?.into(),
+                target: String::from_utf8(seen_from(file.path, *target)).ok()?.into(),
             },
             FileKind::Regular {
                 size,
@@ -263,19 +268,23 @@ fn version(key: &str) -> Version {
     Version::ETag(format!("\"{key}\"").as_str().into())
 }
 
-/// A target from the root on, as it is seen from the directory of a link.
-fn seen_from(link: ManifestPath<'_>, target: ManifestPath<'_>) -> Option<String> {
-    let target = str::from_utf8(target.as_bytes()).ok()?;
+/// A target from the root on, as it is seen from the directory of a link. What both have in common is not said, so it
+/// still holds when a directory above both is moved.
+pub(crate) fn seen_from(link: ManifestPath<'_>, target: ManifestPath<'_>) -> Vec<u8> {
     let up = link.components().count().saturating_sub(1);
-    let mut path = vec![".."; up];
-    if target != "." {
-        path.push(target);
+    let mut dir = link.components().take(up).peekable();
+    // `.` is the root.
+    let mut target = target.components().filter(|name| *name != b".").peekable();
+    while dir.peek().is_some() && dir.peek() == target.peek() {
+        dir.next();
+        target.next();
     }
-    Some(if path.is_empty() {
-        ".".to_owned()
+    let path: Vec<&[u8]> = dir.map(|_| &b".."[..]).chain(target).collect();
+    if path.is_empty() {
+        b".".to_vec()
     } else {
-        path.join("/")
-    })
+        path.join(&b'/')
+    }
 }
 
 #[cfg(test)]

@@ -131,6 +131,11 @@ impl Merged {
         &self.shared.upper
     }
 
+    /// The mode that a lower file is shown with.
+    pub fn lower_mode(&self, executable: bool) -> u32 {
+        attr::file_mode(&self.shared.options, executable)
+    }
+
     /// Whether a number stands for a lower thing of which nothing is known above.
     pub fn still_lower(&self, ino: Ino) -> bool {
         self.shared.numbers.is_lower(ino)

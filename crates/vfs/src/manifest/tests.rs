@@ -187,10 +187,16 @@ fn links_are_seen_from_their_directories() {
     let seen = |link: &str, target: &str| {
         let path = |text: &str| text.as_bytes().to_vec();
         let (link, target) = (path(link), path(target));
-        seen_from(ManifestPath::new(&link), ManifestPath::new(&target)).unwrap()
+        String::from_utf8(seen_from(ManifestPath::new(&link), ManifestPath::new(&target))).unwrap()
     };
     assert_eq!(seen("l", "a/b"), "a/b");
     assert_eq!(seen("a/l", "b"), "../b");
     assert_eq!(seen("a/b/l", "."), "../..");
     assert_eq!(seen("l", "."), ".");
+    // A directory that is moved takes along what its links lead to.
+    assert_eq!(seen("a/b/l", "a/b/c"), "c");
+    assert_eq!(seen("a/b/l", "a/c"), "../c");
+    assert_eq!(seen("a/b/l", "a/b"), ".");
+    assert_eq!(seen("a/b/c/l", "a/b"), "..");
+    assert_eq!(seen("a/l", "ab"), "../ab");
 }

@@ -180,9 +180,16 @@ impl From<Kind> for NodeKind {
 pub(super) fn mode(options: &MergedOptions, attr: &Attr) -> u32 {
     match attr.kind {
         Kind::Dir => options.dir_mode,
-        Kind::File if attr.executable => options.file_mode | ((options.file_mode & 0o444) >> 2),
-        Kind::File => options.file_mode,
+        Kind::File => file_mode(options, attr.executable),
         Kind::Symlink => 0o777,
+    }
+}
+
+/// Permission bits of a lower file.
+pub(super) fn file_mode(options: &MergedOptions, executable: bool) -> u32 {
+    match executable {
+        true => options.file_mode | ((options.file_mode & 0o444) >> 2),
+        false => options.file_mode,
     }
 }
 

@@ -131,7 +131,8 @@ impl Upper {
         Changes { upper: self, found }
     }
 
-    fn content_change(&self, id: NodeId) -> Result<ContentChange, UpperError> {
+    /// How the content of a file differs from that of its origin now.
+    pub(crate) fn content_change(&self, id: NodeId) -> Result<ContentChange, UpperError> {
         let (origin, data) = self.content(id)?;
         if data == Data::Lower {
             return Ok(ContentChange::Same);
@@ -162,8 +163,13 @@ impl Changes<'_> {
         };
         let content = match kind {
             NodeKind::File => match self.upper.content_change(id) {
-                // Removed since.
-                Err(UpperError::Stale { .. }) => return Ok(None),
+                // Removed since: what it hid was not there either.
+                Err(UpperError::Stale { .. }) => {
+                    return Ok(Some(UpperChange {
+                        path,
+                        what: What::Deleted,
+                    }));
+                }
                 content => content?,
             },
             _ => ContentChange::Same,

@@ -3,6 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests may panic like tests")]
 
 mod changes;
+#[cfg(target_os = "linux")]
+mod commit;
+#[cfg(target_os = "linux")]
+mod commit_faults;
+#[cfg(target_os = "linux")]
+mod commit_merged;
+#[cfg(target_os = "linux")]
+mod commit_world;
 mod faults;
 mod local;
 mod merged_files;

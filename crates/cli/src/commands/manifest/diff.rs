@@ -127,7 +127,7 @@ fn known<'a>(manifest: &'a Manifest, found: &Found) -> Option<Content<'a>> {
     match entry.kind {
         FileKind::Regular {
             size, mtime, content, ..
-        } if size == stat.size && mtime == stat.mtime() => Some(content),
+        } if size == stat.size() && mtime == stat.mtime() => Some(content),
         _ => None,
     }
 }

@@ -4,10 +4,9 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::Duration;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
-use forebay_manifest::{Content, FileEntry, FileKind, Hash, Hasher, ManifestPath};
+use forebay_manifest::{Content, FileEntry, FileKind, Hash, Hasher, ManifestPath, Stamp};
 use forebay_types::{Clock, ErrorKind, SystemClock};
 use indicatif::ProgressBar;
 use rustix::fs::OFlags;
@@ -16,20 +15,10 @@ use super::tree::{Found, Tree, What};
 use super::work;
 use crate::exit::{CliError, Result};
 
-/// How often a file that changes meanwhile is hashed again.
-const AGAIN: u32 = 3;
-
-/// The kernel's clock of file times goes in steps of up to 10 ms (CONFIG_HZ=100): a write within the step of the one
-/// before leaves the same time. What changed less than this ago is looked at again when it is over.
-const STEP: Duration = Duration::from_millis(20);
-
 /// What tells that a file was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stat {
-    pub(super) size: u64,
-    /// Seconds and nanoseconds.
-    mtime: (i64, i64),
-    ctime: (i64, i64),
+    stamp: Stamp,
     id: (u64, u64),
     pub(super) runnable: bool,
 }
@@ -39,20 +28,24 @@ impl Stat {
         /// The owner may run it: what the draft's authors look at.
         const OWNER_RUNS: u32 = 0o100;
         Self {
-            size: stat.size(),
-            mtime: (stat.mtime(), stat.mtime_nsec()),
-            ctime: (stat.ctime(), stat.ctime_nsec()),
+            stamp: Stamp {
+                size: stat.size(),
+                mtime: nanos(stat.mtime(), stat.mtime_nsec()),
+                ctime: nanos(stat.ctime(), stat.ctime_nsec()),
+            },
             id: (stat.dev(), stat.ino()),
             runnable: stat.mode() & OWNER_RUNS != 0,
         }
     }
 
-    /// Microseconds since 1970, rounded down, as Python's `st_mtime_ns // 1000`.
+    /// Bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.stamp.size
+    }
+
+    /// Microseconds since 1970.
     pub(super) fn mtime(&self) -> i64 {
-        let (seconds, nanoseconds) = self.mtime;
-        seconds
-            .saturating_mul(1_000_000)
-            .saturating_add(nanoseconds / 1000)
+        self.stamp.mtime_micros()
     }
 
     /// The entry of a manifest. `with_mode`: that its owner may run it is said.
@@ -60,23 +53,18 @@ impl Stat {
         FileEntry {
             path: ManifestPath::new(path),
             kind: FileKind::Regular {
-                size: self.size,
+                size: self.size(),
                 mtime: self.mtime(),
                 runnable: with_mode && self.runnable,
                 content,
             },
         }
     }
+}
 
-    /// Whether a write since could have left the times as they are.
-    fn is_fresh(&self, now: Duration) -> bool {
-        let (seconds, nanoseconds) = self.ctime;
-        let (Ok(seconds), Ok(nanoseconds)) = (u64::try_from(seconds), u32::try_from(nanoseconds)) else {
-            return false;
-        };
-        let changed = Duration::new(seconds, 0) + Duration::from_nanos(nanoseconds.into());
-        now.checked_sub(changed).is_some_and(|age| age < STEP)
-    }
+/// Nanoseconds since 1970.
+fn nanos(seconds: i64, nanoseconds: i64) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
 }
 
 /// A file and the hashes of its bytes.
@@ -130,7 +118,7 @@ pub(super) fn all(
 /// Bytes of the files of `wanted` as they were found.
 pub(super) fn total(wanted: &[&Found]) -> u64 {
     let sizes = wanted.iter().map(|found| match &found.what {
-        What::File { stat, .. } => stat.size,
+        What::File { stat, .. } => stat.size(),
         _ => 0,
     });
     sizes.fold(0, u64::saturating_add)
@@ -155,7 +143,7 @@ pub(super) fn one(
             Path::new(std::ffi::OsStr::from_bytes(&found.path)).to_owned()
         }
     };
-    for _ in 0..=AGAIN {
+    for _ in 0..=Stamp::AGAIN {
         let attempt = attempt(&tree.dir, &real, chunk, bar, buffer);
         match attempt.map_err(|e| CliError::local(&place(), "hash", &e))? {
             Some(hashed) => return Ok(hashed),
@@ -167,7 +155,7 @@ pub(super) fn one(
         format!(
             "{} changes while it is hashed: {} times in a row",
             tree.shown_place(&found.path),
-            AGAIN + 1
+            Stamp::AGAIN + 1
         ),
     )
     .hint("wait until nobody writes to it"))
@@ -188,14 +176,14 @@ fn attempt(
         .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
     let file = dir.open_with(path, &options)?.into_std();
     let before = regular(&file)?;
-    if before.is_fresh(SystemClock::new().wall()) {
-        std::thread::sleep(STEP);
+    if before.stamp.is_fresh(SystemClock::new().wall()) {
+        std::thread::sleep(Stamp::STEP);
         if regular(&file)? != before {
             return Ok(None);
         }
     }
     let (len, hashes) = hashes(&file, &before, chunk, bar, buffer)?;
-    let unchanged = len == before.size && regular(&file)? == before;
+    let unchanged = len == before.size() && regular(&file)? == before;
     Ok(unchanged.then_some(Hashed { stat: before, hashes }))
 }
 
@@ -216,13 +204,13 @@ fn hashes(
     bar: &ProgressBar,
     buffer: &mut [u8],
 ) -> io::Result<(u64, Hashes)> {
-    let chunk = chunk.filter(|chunk| stat.size > *chunk);
+    let chunk = chunk.filter(|chunk| stat.size() > *chunk);
     let (mut len, mut in_chunk) = (0, 0);
     let mut hasher = Hasher::new();
     let mut done = Vec::new();
     loop {
         // A byte more than there should be tells that it grows; it need not be followed to its end.
-        if len > stat.size {
+        if len > stat.size() {
             break;
         }
         let room = chunk.map_or(u64::MAX, |chunk| chunk - in_chunk);

@@ -51,10 +51,7 @@ impl Summary {
         }
         let deleted_directories = manifest.dirs().filter(|dir| dir.deleted).count() as u64;
         Self {
-            format: match manifest.version() {
-                Version::V2023 => "v2023-03-03",
-                Version::Beta2025 => "beta-2025-12",
-            },
+            format: manifest.version().name(),
             draft: is_draft,
             kind: match manifest.kind() {
                 Kind::Snapshot => "snapshot",

@@ -47,6 +47,10 @@ fn a_writer() {
             0 => {
                 writeln!(out, "begin name {n} {step}").unwrap();
                 let temporary = format!("temporary {n}");
+                if upper.entry(root, temporary.as_bytes()).unwrap().is_some() {
+                    // Left by the one that was killed before us.
+                    upper.unlink(root, temporary.as_bytes(), false).unwrap();
+                }
                 let (_, file) = upper.create(root, temporary.as_bytes(), new(0o600)).unwrap();
                 write(&file, 0, &mark(n, step));
                 upper

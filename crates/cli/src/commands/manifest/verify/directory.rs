@@ -56,7 +56,7 @@ pub(super) fn verify(session: &Session, loaded: &Loaded, dir: &Path) -> Result<A
     for ((found, entry), hashed) in jobs.iter().zip(hashed.into_iter().flatten()) {
         let why = match hashed {
             Ok(hashed) => {
-                answer.bytes += hashed.stat.size;
+                answer.bytes += hashed.stat.size();
                 difference(entry, &hashed)
             }
             Err(error) => Some(error.message().to_owned()),
@@ -124,8 +124,8 @@ fn first_look<'a>(
                 Some((found, What::File { stat, .. })),
             ) => {
                 let of_mode = manifest.version() == Version::Beta2025 && *runnable != stat.runnable;
-                if stat.size != *size {
-                    Some(format!("it has {} bytes, not {size}", stat.size))
+                if stat.size() != *size {
+                    Some(format!("it has {} bytes, not {size}", stat.size()))
                 } else if of_mode && *runnable {
                     Some("its owner may not run it".to_owned())
                 } else if of_mode {
@@ -203,8 +203,8 @@ fn difference(entry: &FileEntry<'_>, hashed: &Hashed) -> Option<String> {
     let FileKind::Regular { size, content, .. } = &entry.kind else {
         return None;
     };
-    if hashed.stat.size != *size {
-        return Some(format!("it has {} bytes, not {size}", hashed.stat.size));
+    if hashed.stat.size() != *size {
+        return Some(format!("it has {} bytes, not {size}", hashed.stat.size()));
     }
     match (content, hashed.content()) {
         (Content::Hash(expected), Content::Hash(actual)) => {

@@ -1,0 +1,93 @@
+//! What is committed, where to, and how.
+
+use std::fmt;
+use std::sync::Arc;
+
+use forebay_manifest::{ChunkSize, Hash, Kind, Limits, Manifest, Version};
+use object_store::path::Path;
+use object_store::{Attributes, ObjectStore};
+
+/// What is to be made.
+#[derive(Clone, Debug)]
+pub struct CommitOrder {
+    /// The manifest that is mounted: of several, what they are together ([`forebay_manifest::compose`]).
+    pub base: Arc<Manifest>,
+    /// What a diff calls its parent: the hash of the bytes of the base as they are stored. `None`: it does not say.
+    pub parent: Option<Hash>,
+    /// Below which path the store has contents, as `{hash}.xxh128`.
+    pub cas: ObjectPlace,
+    /// Where the new manifest goes.
+    pub manifest: ManifestPlace,
+    /// How.
+    pub options: CommitOptions,
+}
+
+/// A place in a store.
+#[derive(Clone)]
+pub struct ObjectPlace {
+    /// The store, which can be written to.
+    pub store: Arc<dyn ObjectStore>,
+    /// An object in it, or a prefix.
+    pub path: Path,
+    /// Its URL as it may be shown.
+    pub url: Box<str>,
+}
+
+impl fmt::Debug for ObjectPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ObjectPlace").field(&self.url).finish()
+    }
+}
+
+/// Where a manifest goes.
+#[derive(Clone, Debug)]
+pub struct ManifestPlace {
+    /// The object.
+    pub place: ObjectPlace,
+    /// Whether what is there is replaced. Otherwise it is an error that something is, unless that is the same.
+    pub replace: bool,
+    /// What is stored with it, such as the `asset-root` that Deadline's tools look for. Local files have none.
+    pub attributes: Attributes,
+}
+
+/// How a commit is made.
+#[derive(Clone, Debug)]
+pub struct CommitOptions {
+    /// All there is, or what changed. A diff is always a draft.
+    pub kind: Kind,
+    /// The format. `None`: v2023-03-03 if it can hold all there is, otherwise the draft.
+    pub version: Option<Version>,
+    /// How long the chunks of a draft are. `None`: as in the base if it is one, otherwise 256 MiB.
+    pub chunk_size: Option<ChunkSize>,
+    /// Where the tree is mounted: absolute targets of links that begin with it lead into the tree.
+    pub mountpoint: Option<Box<[u8]>>,
+    /// How large the new manifest may be.
+    pub limits: Limits,
+    /// Files and chunks that are hashed at the same time; as many as the machine has cores.
+    pub hashing: usize,
+    /// Objects that are asked for or sent at the same time. 32: more than enough for a fast line, at 30 ms a request.
+    pub uploads: usize,
+    /// Bytes that are held in memory to be sent, at least those of one part.
+    pub memory: u64,
+    /// Contents that are larger are sent in parts. S3 takes at most 5 GiB at once.
+    pub single_put: u64,
+    /// Smallest part; they grow where an object would have more than 10,000. S3 asks for 5 MiB.
+    pub part_size: u64,
+}
+
+impl Default for CommitOptions {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Snapshot,
+            version: None,
+            chunk_size: None,
+            mountpoint: None,
+            limits: Limits::default(),
+            hashing: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            uploads: 32,
+            memory: 256 << 20,
+            single_put: 16 << 20,
+            part_size: 8 << 20,
+        }
+    }
+}

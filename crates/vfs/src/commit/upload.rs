@@ -1,0 +1,265 @@
+//! Contents that the store lacks.
+//!
+//! An object is only ever what its name says: the bytes are hashed as they are sent, from the very buffers that go out. A
+//! small one is created and never replaced. A large one goes in parts; that it is not there was asked before, and if two
+//! send it at once, both send the same.
+
+mod parts;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use forebay_manifest::{Hash, Hasher};
+use forebay_source::Fault;
+use forebay_types::{ByteRange, ErrorKind};
+use object_store::path::Path;
+use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+
+use crate::commit::engine::blocking;
+use crate::commit::error::CommitError;
+use crate::commit::options::{CommitOptions, ObjectPlace};
+use crate::commit::progress::{CommitProgress, add};
+use crate::overlay::{DataFile, ReadData, UpperError};
+
+/// What one permit for memory stands for.
+const UNIT: u64 = 64 << 10;
+
+/// How often an object is sent again after a failure that may pass. Requests that change nothing, and those that the store
+/// refused for now, are repeated below, in the transport; those that a connection broke are not.
+pub(super) const AGAIN: u32 = 3;
+
+/// How long is waited before the first of them; four times as long before each other.
+pub(super) const PAUSE: Duration = Duration::from_millis(50);
+
+/// So often we look for an object that is said to be there and is not.
+const LOOKS: u32 = 3;
+
+/// A content and where its bytes are.
+#[derive(Debug)]
+pub(super) struct Object {
+    pub(super) hash: Hash,
+    pub(super) data: Arc<DataFile>,
+    pub(super) range: ByteRange,
+    /// The file that it is of, for messages.
+    pub(super) path: Box<[u8]>,
+}
+
+/// Why an object is not in the store.
+#[derive(Debug)]
+pub(super) enum Fail {
+    /// The file has other bytes by now. Nothing was stored.
+    Moved,
+    Error(CommitError),
+}
+
+impl From<CommitError> for Fail {
+    fn from(error: CommitError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Puts contents into the store, each once.
+pub(super) struct Uploader {
+    cas: ObjectPlace,
+    requests: Semaphore,
+    at_once: usize,
+    /// In [`UNIT`]s.
+    memory: Arc<Semaphore>,
+    memory_units: u32,
+    single_put: u64,
+    part_size: u64,
+    /// Contents that are in the store, or on their way.
+    sent: Mutex<HashMap<Hash, Arc<OnceCell<()>>>>,
+    progress: Arc<CommitProgress>,
+}
+
+impl fmt::Debug for Uploader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uploader")
+            .field("cas", &self.cas)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Uploader {
+    pub(super) fn new(cas: ObjectPlace, options: &CommitOptions, progress: Arc<CommitProgress>) -> Self {
+        // A part has to fit, whatever is asked for.
+        let memory = options.memory.max(options.part_size).max(options.single_put);
+        let memory_units = u32::try_from(memory.div_ceil(UNIT))
+            .unwrap_or(u32::MAX >> 3)
+            .max(1);
+        let at_once = options.uploads.max(1);
+        Self {
+            cas,
+            requests: Semaphore::new(at_once),
+            at_once,
+            memory: Arc::new(Semaphore::new(memory_units as usize)),
+            memory_units,
+            single_put: options.single_put,
+            part_size: options.part_size.max(1),
+            sent: Mutex::default(),
+            progress,
+        }
+    }
+
+    /// Requests for objects at a time.
+    pub(super) fn at_once(&self) -> usize {
+        self.at_once
+    }
+
+    /// Leave to hold so many bytes; what is more than all there is gets all of it.
+    pub(super) async fn memory(&self, bytes: u64) -> Result<OwnedSemaphorePermit, CommitError> {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let units = units.clamp(1, self.memory_units);
+        let permits = self.memory.clone().acquire_many_owned(units).await;
+        permits.map_err(|_| CommitError::Cancelled)
+    }
+
+    /// Sees to it that an object is in the store. Of all who want the same one, the first does it.
+    pub(super) async fn ensure(&self, object: &Object) -> Result<(), Fail> {
+        let cell = {
+            let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+            sent.entry(object.hash.clone()).or_default().clone()
+        };
+        cell.get_or_try_init(|| self.put(object)).await.copied()
+    }
+
+    /// Puts it, and again if the connection broke or the store was busy for longer than the transport waits: whatever
+    /// became of the request, it was for the same bytes under the same name.
+    async fn put(&self, object: &Object) -> Result<(), Fail> {
+        let mut pause = PAUSE;
+        for _ in 0..AGAIN {
+            match self.try_put(object).await {
+                Err(Fail::Error(error)) if error.kind().is_transient() => {
+                    tracing::warn!(%error, "sent again");
+                    tokio::time::sleep(pause).await;
+                    pause *= 4;
+                }
+                done => return done,
+            }
+        }
+        self.try_put(object).await
+    }
+
+    async fn try_put(&self, object: &Object) -> Result<(), Fail> {
+        let _turn = self
+            .requests
+            .acquire()
+            .await
+            .map_err(|_| CommitError::Cancelled)?;
+        let key = self.cas.path.clone().join(object.hash.object_key());
+        let len = object.range.len();
+        let is_there = match self.is_there(&key, len).await {
+            // Who may not list a bucket is not told that something is not there.
+            Err(CommitError::Store { source, .. }) if Fault::of(&source).kind == ErrorKind::Denied => false,
+            told => told?,
+        };
+        if is_there {
+            add(&self.progress.there, len);
+            add(&self.progress.there_objects, 1);
+            return Ok(());
+        }
+        let is_new = if len <= self.single_put {
+            self.put_single(&key, object).await?
+        } else {
+            self.put_parts(&key, object).await?;
+            true
+        };
+        let (bytes, objects) = match is_new {
+            true => (&self.progress.uploaded, &self.progress.uploaded_objects),
+            false => (&self.progress.there, &self.progress.there_objects),
+        };
+        add(bytes, len);
+        add(objects, 1);
+        Ok(())
+    }
+
+    async fn is_there(&self, key: &Path, len: u64) -> Result<bool, CommitError> {
+        match self.cas.store.head(key).await {
+            Ok(meta) if meta.size == len => Ok(true),
+            Ok(meta) => Err(CommitError::WrongObject {
+                object: self.url(key),
+                expected: len,
+                found: meta.size,
+            }),
+            Err(error) if Fault::of(&error).kind == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(self.failed("look for", key, error)),
+        }
+    }
+
+    /// By one request. `false`: somebody else was faster.
+    async fn put_single(&self, key: &Path, object: &Object) -> Result<bool, Fail> {
+        let _memory = self.memory(object.range.len()).await?;
+        let (read, hasher) = read(object, object.range, Hasher::new()).await?;
+        let Some(payload) = read.filter(|_| hasher.finish() == object.hash) else {
+            return Err(Fail::Moved);
+        };
+        for _ in 0..LOOKS {
+            let create = PutOptions::from(PutMode::Create);
+            match self.cas.store.put_opts(key, payload.clone(), create).await {
+                Ok(_) => return Ok(true),
+                Err(object_store::Error::AlreadyExists { .. }) => {
+                    if self.is_there(key, object.range.len()).await? {
+                        return Ok(false);
+                    }
+                }
+                Err(error) if cannot_create_only(&error) => {
+                    if add(&self.progress.not_create_only, 1) == 0 {
+                        tracing::warn!(store = %self.cas.url, %error, "the store cannot create only: objects are looked for and put");
+                    }
+                    let put = self.cas.store.put(key, payload).await;
+                    return put
+                        .map(|_| true)
+                        .map_err(|error| self.failed("store", key, error).into());
+                }
+                Err(error) => return Err(self.failed("store", key, error).into()),
+            }
+        }
+        let why = "it is said to be there, and is not, again and again".into();
+        let error = object_store::Error::Generic {
+            store: "content-addressed store",
+            source: why,
+        };
+        Err(self.failed("store", key, error).into())
+    }
+
+    fn failed(&self, what: &'static str, key: &Path, source: object_store::Error) -> CommitError {
+        CommitError::Store {
+            what,
+            object: self.url(key),
+            source,
+        }
+    }
+
+    fn url(&self, key: &Path) -> Box<str> {
+        let url = self.cas.url.trim_end_matches('/');
+        format!("{url}/{}", key.filename().unwrap_or_default()).into()
+    }
+}
+
+/// Reads some bytes of an object, and goes on hashing. `None`: they are not all here, so the file is another by now.
+async fn read(
+    object: &Object,
+    range: ByteRange,
+    mut hasher: Hasher,
+) -> Result<(Option<PutPayload>, Hasher), Fail> {
+    let data = object.data.clone();
+    let read = blocking(move || -> Result<_, UpperError> {
+        let mut buffer = vec![0; usize::try_from(range.len()).unwrap_or(usize::MAX)];
+        let is_whole = data.read_at(&mut buffer, range.start())? == ReadData::Present(buffer.len());
+        if is_whole {
+            hasher.update(&buffer);
+        }
+        Ok((is_whole.then(|| PutPayload::from(buffer)), hasher))
+    });
+    Ok(read.await?.map_err(CommitError::overlay(&object.path))?)
+}
+
+/// Whether the store says that it does not know how to create only.
+pub(super) fn cannot_create_only(error: &object_store::Error) -> bool {
+    let fault = Fault::of(error);
+    fault.kind == ErrorKind::Unsupported || fault.status == Some(501)
+}
