@@ -37,12 +37,16 @@ impl Device {
 
     /// Waits for a request. `None`: there will be no more, the file system is unmounted.
     pub(crate) fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+        let mut is_aborted = false;
         loop {
             match rustix::io::read(&self.file, &mut *buffer) {
                 Ok(len) => return Ok(Some(len)),
                 // Interrupted, or the request was taken back before it was read.
                 Err(Errno::INTR | Errno::NOENT | Errno::AGAIN) => {}
                 Err(Errno::NODEV) => return Ok(None),
+                // Either the session was ended by force, which is said each time; or it was unmounted while a request was on
+                // its way out, which is said once.
+                Err(Errno::CONNABORTED) if !is_aborted => is_aborted = true,
                 Err(errno) => return Err(errno.into()),
             }
         }

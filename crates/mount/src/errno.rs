@@ -3,6 +3,7 @@
 use forebay_reader::ReadError;
 use forebay_types::ErrorKind;
 use forebay_vfs::VfsError;
+use forebay_vfs::merged::MergedError;
 use rustix::io::Errno;
 
 /// For an operation on names and attributes, or for one on bytes: they are the same.
@@ -41,6 +42,20 @@ pub(crate) fn of_read(error: &ReadError) -> Errno {
     match error.kind() {
         ErrorKind::NotFound => Errno::STALE,
         kind => of_kind(kind),
+    }
+}
+
+/// Of a tree with changes on top.
+pub(crate) fn of_merged(error: &MergedError) -> Errno {
+    match error {
+        MergedError::Lower(error) => of_name(error),
+        MergedError::Upper(error) => error.errno(),
+        MergedError::Read(error) => of_read(error),
+        MergedError::NotFound { .. } => Errno::NOENT,
+        MergedError::NoAttribute { .. } => Errno::NODATA,
+        MergedError::Stale { .. } | MergedError::Short { .. } => Errno::STALE,
+        MergedError::Busy { .. } => Errno::BUSY,
+        MergedError::Version { .. } | MergedError::Task(_) => Errno::IO,
     }
 }
 

@@ -13,17 +13,18 @@ mod xattr;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use forebay_reader::Reader;
 use forebay_source::Source;
 use forebay_types::{SystemClock, Version};
+use forebay_vfs::merged::Merged;
 use forebay_vfs::{DirSnapshot, Ino, Tree, VfsError};
 use rustix::io::Errno;
 use tokio::runtime::Handle as Runtime;
 
 use crate::errno;
+use crate::handles::Handles;
 use crate::options::MountOptions;
 use crate::parked::Parked;
 use crate::passthrough::Passthrough;
@@ -31,6 +32,10 @@ use crate::reply::Reply;
 use crate::request::{Op, Request};
 use crate::session::Serve;
 use crate::stats::Counters;
+
+pub(crate) use failed::Failed;
+pub(crate) use file::OpenFile as LowerFile;
+pub(crate) use xattr::answer as answer_xattr;
 
 use file::OpenFile;
 
@@ -44,6 +49,8 @@ pub(crate) struct Fs {
     pub(crate) options: MountOptions,
     pub(crate) parked: Parked,
     pub(crate) passthrough: Passthrough,
+    /// What lies on top, if this is the lower part of a tree that can be changed.
+    above: Option<Merged>,
     files: Handles<OpenFile>,
     dirs: Handles<DirSnapshot>,
     /// The version whose pages the kernel may have, by node.
@@ -63,6 +70,7 @@ impl Fs {
         runtime: Runtime,
     ) -> Self {
         Self {
+            above: None,
             tree,
             reader,
             source,
@@ -77,8 +85,31 @@ impl Fs {
         }
     }
 
+    /// The same below `above`: what it opens is never handed to the kernel, which would not see what is written to it.
+    pub(crate) fn below(self, above: Merged) -> Self {
+        Self {
+            above: Some(above),
+            ..self
+        }
+    }
+
+    /// A file by its handle.
+    pub(crate) fn opened_file(&self, handle: u64) -> Option<Arc<OpenFile>> {
+        self.files.get(handle)
+    }
+
+    /// A table of handles that are none of files here.
+    pub(crate) fn handles_beside<T>(&self) -> Handles<T> {
+        self.files.beside()
+    }
+
+    /// The kernel has no pages of a node any more.
+    pub(crate) fn forget_pages(&self, ino: Ino) {
+        self.kept().remove(&ino);
+    }
+
     /// The program behind a request does not want its answer any more.
-    fn interrupt(&self, unique: u64, reply: Reply) {
+    pub(crate) fn interrupt(&self, unique: u64, reply: Reply) {
         if self.parked.interrupt(unique) {
             Counters::count(&self.counters.interrupted);
             reply.none();
@@ -157,7 +188,7 @@ impl Serve for Fs {
             }
             Op::GetAttr => self.get_attr(ino, reply),
             Op::ReadLink => self.read_link(ino, reply),
-            Op::Open { flags } => self.open(ino, flags, reply),
+            Op::Open { flags, .. } => self.open(ino, flags, reply),
             Op::Read { handle, offset, size } => self.read(handle, offset, size, reply, scratch),
             Op::Release { handle } => self.release(handle, reply),
             Op::OpenDir => self.open_dir(ino, reply),
@@ -176,45 +207,15 @@ impl Serve for Fs {
             Op::ListXattr { size } => self.list_xattr(ino, size, reply),
             Op::Interrupt { unique } => self.interrupt(unique, reply),
             Op::Destroy => reply.ok(),
-            Op::Write => reply.error(Errno::ROFS),
+            Op::Change(_) => reply.error(Errno::ROFS),
             // Said once, and never asked again.
-            Op::Init { .. } | Op::Unknown => reply.error(Errno::NOSYS),
+            Op::Init { .. }
+            | Op::Flush { .. }
+            | Op::FSync { .. }
+            | Op::FSyncDir { .. }
+            | Op::Seek { .. }
+            | Op::SyncFs
+            | Op::Unknown => reply.error(Errno::NOSYS),
         }
-    }
-}
-
-/// What the kernel holds open, by the number that it was given.
-#[derive(Debug)]
-struct Handles<T> {
-    open: Mutex<HashMap<u64, Arc<T>>>,
-    next: AtomicU64,
-}
-
-impl<T> Default for Handles<T> {
-    fn default() -> Self {
-        Self {
-            open: Mutex::default(),
-            next: AtomicU64::new(1),
-        }
-    }
-}
-
-impl<T> Handles<T> {
-    fn insert(&self, what: Arc<T>) -> u64 {
-        let number = self.next.fetch_add(1, Relaxed);
-        self.lock().insert(number, what);
-        number
-    }
-
-    fn get(&self, number: u64) -> Option<Arc<T>> {
-        self.lock().get(&number).cloned()
-    }
-
-    fn remove(&self, number: u64) -> Option<Arc<T>> {
-        self.lock().remove(&number)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<T>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

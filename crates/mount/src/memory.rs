@@ -15,8 +15,8 @@ use crate::mountpoint::Mountpoint;
 use crate::options::{IoMode, MountOptions};
 use crate::reply::{NodeAttr, Reply};
 use crate::request::{Op, Request};
-use crate::session::{self, Serve, Session};
-use crate::wire::Out;
+use crate::session::{self, Access, Serve, Session};
+use crate::wire::{Out, Time};
 
 /// The root, and the file in it.
 const ROOT: u64 = 1;
@@ -38,12 +38,12 @@ impl MemoryMount {
     /// # Errors
     /// [`MountError`]; nothing is mounted then.
     pub fn start(path: &Path, bytes: Vec<u8>, options: &MountOptions) -> Result<Self, MountError> {
-        let session = Session::open(path, options)?;
+        let session = Session::open(path, options, Access::ReadOnly)?;
         let file = Arc::new(Memory {
             bytes,
             direct: options.io == IoMode::Direct,
         });
-        let threads = session::start(&session.device, &file, options.threads);
+        let threads = session::start(&session.device, &file, Access::ReadOnly, options.threads);
         let threads = threads.map_err(|source| MountError::Session { source })?;
         session.read_ahead(options.max_readahead);
         Ok(Self {
@@ -75,14 +75,21 @@ impl Memory {
             _ => (self.bytes.len() as u64, 0o100_444),
         };
         NodeAttr {
+            node: ino,
             ino,
             size,
-            modified: Duration::ZERO,
+            blocks: size.div_ceil(NodeAttr::SECTOR),
+            accessed: Time::default(),
+            modified: Time::default(),
+            changed: Time::default(),
             mode,
             nlink: 1,
             uid: 0,
             gid: 0,
+            device: 0,
+            block_size: NodeAttr::BLOCK_SIZE,
             valid: Duration::MAX,
+            entry_valid: Duration::MAX,
         }
     }
 }

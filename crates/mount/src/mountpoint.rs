@@ -13,6 +13,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::device::Device;
 use crate::options::MountOptions;
+use crate::session::Access;
 
 /// A mounted file system; unmounted when dropped.
 #[derive(Debug)]
@@ -32,30 +33,34 @@ pub(crate) enum Refused {
 
 impl Mountpoint {
     /// Mounts a new session on the directory `path`: by itself if this process may, else with the system's help.
-    pub(crate) fn mount(path: &Path, options: &MountOptions) -> Result<(Device, Self), Refused> {
+    pub(crate) fn mount(
+        path: &Path,
+        options: &MountOptions,
+        access: Access,
+    ) -> Result<(Device, Self), Refused> {
         let path = std::fs::canonicalize(path).map_err(Refused::Directory)?;
         if !path.is_dir() {
             return Err(Refused::Directory(io::ErrorKind::NotADirectory.into()));
         }
-        let device = match Self::by_itself(&path, options) {
+        let device = match Self::by_itself(&path, options, access) {
             Err(Refused::Device(error) | Refused::Directory(error))
                 if error.kind() == io::ErrorKind::PermissionDenied =>
             {
-                Device::from(helper::mount(&path, options).map_err(Refused::Directory)?)
+                Device::from(helper::mount(&path, options, access).map_err(Refused::Directory)?)
             }
             outcome => outcome?,
         };
         Ok((device, Self { path, mounted: true }))
     }
 
-    fn by_itself(path: &Path, options: &MountOptions) -> Result<Device, Refused> {
+    fn by_itself(path: &Path, options: &MountOptions, access: Access) -> Result<Device, Refused> {
         let device = Device::open().map_err(Refused::Device)?;
-        Self::attach(path, &device, options).map_err(Refused::Directory)?;
+        Self::attach(path, &device, options, access).map_err(Refused::Directory)?;
         Ok(device)
     }
 
     /// Mounts the session of `device`. Needs the right to mount.
-    fn attach(path: &Path, device: &Device, options: &MountOptions) -> io::Result<()> {
+    fn attach(path: &Path, device: &Device, options: &MountOptions, access: Access) -> io::Result<()> {
         let mut data = format!(
             "fd={},rootmode=40000,user_id={},group_id={},max_read={}",
             device.as_fd().as_raw_fd(),
@@ -63,11 +68,9 @@ impl Mountpoint {
             rustix::process::getgid().as_raw(),
             MAX_READ,
         );
-        if options.allow_other {
-            // Who may read what is then decided by modes and owners, as everywhere.
-            data.push_str(",allow_other,default_permissions");
-        }
-        let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+        data.push_str(who(options, access));
+        let mut flags = MountFlags::NOSUID | MountFlags::NODEV;
+        flags.set(MountFlags::RDONLY, access == Access::ReadOnly);
         let cut = |_| io::Error::from(io::ErrorKind::InvalidInput);
         let data = CString::new(data).map_err(cut)?;
         let source = CString::new(options.source.as_bytes()).map_err(cut)?;
@@ -133,6 +136,16 @@ impl Drop for Mountpoint {
         if let Err(error) = self.unmount() {
             tracing::warn!(%error, path = %self.path.display(), "could not be unmounted");
         }
+    }
+}
+
+/// Words of the list of options that say who may do what: modes and owners, as everywhere, where there is more than one
+/// program's user to it, or more than reading.
+fn who(options: &MountOptions, access: Access) -> &'static str {
+    match (options.allow_other, access) {
+        (true, _) => ",allow_other,default_permissions",
+        (false, Access::Writable) => ",default_permissions",
+        (false, Access::ReadOnly) => "",
     }
 }
 

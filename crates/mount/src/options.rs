@@ -1,5 +1,6 @@
 //! How a tree is mounted.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How a file is read that is not handed to the kernel.
@@ -38,6 +39,19 @@ pub struct MountOptions {
     pub io: IoMode,
     /// Whether files that lie whole on a local disk are handed to the kernel, which then reads them without us.
     pub passthrough: bool,
+}
+
+/// Settings of a mount that can be written to.
+#[derive(Clone, Debug)]
+pub struct WritableOptions {
+    /// How it is mounted. Owners have no meaning here: those of the merged tree are shown. `passthrough` is for files
+    /// that lie above, which the kernel reads and writes without us then.
+    pub mount: MountOptions,
+    /// The directory where the changes are: how much room there is on its file system is how much there is in the mount.
+    pub overlay: PathBuf,
+    /// So often names and attributes are made durable if any were changed: a power loss takes no more than that. At
+    /// least 10 ms. What is in files is made durable by programs, and when the mount ends.
+    pub sync_interval: Duration,
 }
 
 impl Default for MountOptions {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::runtime::Handle;
@@ -54,6 +56,33 @@ impl Parked {
         waiting.insert(unique, Waiting { reply: slot, task });
     }
 
+    /// Polls `work` once on this thread, inside the runtime but without a task of it. What is ready then is answered at once;
+    /// what is not is parked, and fails as `late` after the time `within`. [`Self::park`] says the rest.
+    ///
+    /// An interrupt that comes between the two finds nothing parked, is answered that it comes too early, and comes again.
+    pub(crate) fn at_once_or_park<T: Send + 'static>(
+        &self,
+        reply: Reply,
+        within: Duration,
+        late: T,
+        work: impl Future<Output = T> + Send + 'static,
+        answer: impl FnOnce(Option<Reply>, T) + Send + 'static,
+    ) {
+        let mut work = Box::pin(work);
+        let first = {
+            let _inside = self.runtime.enter();
+            // Nobody is woken by this poll: if it is not the last one, the task polls anew, with a waker of its own.
+            work.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        };
+        match first {
+            Poll::Ready(outcome) => answer(Some(reply), outcome),
+            Poll::Pending => {
+                let in_time = async move { tokio::time::timeout(within, work).await.unwrap_or(late) };
+                self.park(reply, in_time, answer);
+            }
+        }
+    }
+
     /// The program behind a request does not wait for it any more. Whether it was one of these.
     pub(crate) fn interrupt(&self, unique: u64) -> bool {
         let Some(waiting) = self.lock().remove(&unique) else {
@@ -80,3 +109,6 @@ impl Parked {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

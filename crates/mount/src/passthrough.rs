@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forebay_cache::HandedOut;
 use forebay_vfs::Ino;
+use forebay_vfs::merged::WholeFile;
 
 use crate::device::Device;
 use crate::options::IoMode;
@@ -30,6 +31,8 @@ pub(crate) enum Whole {
     File(Arc<File>),
     /// In the cache, which keeps it as it is for as long as this lives.
     Cached(HandedOut),
+    /// Above: all of it is there, and may be written past us.
+    Above(WholeFile),
 }
 
 impl AsFd for Whole {
@@ -37,6 +40,7 @@ impl AsFd for Whole {
         match self {
             Self::File(file) => file.as_fd(),
             Self::Cached(handed) => handed.file(),
+            Self::Above(whole) => whole.as_fd(),
         }
     }
 }

@@ -1,9 +1,13 @@
 //! What the kernel asks.
 
+mod change;
+
 use std::ffi::OsStr;
 
-use crate::abi::{IN_HEADER, opcode};
+use crate::abi::{self, IN_HEADER, opcode};
 use crate::wire::{Cut, Words};
+
+pub(crate) use change::{Change, Created, SetAttr, SetTime, Write};
 
 /// A request of the kernel.
 #[derive(Debug)]
@@ -12,7 +16,15 @@ pub(crate) struct Request<'a> {
     pub(crate) unique: u64,
     /// The node that it is about.
     pub(crate) node: u64,
+    pub(crate) caller: Caller,
     pub(crate) op: Op<'a>,
+}
+
+/// Whose request it is; what it creates is theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 /// What it asks for.
@@ -39,14 +51,30 @@ pub(crate) enum Op<'a> {
     ReadLink,
     Open {
         flags: u32,
+        /// It is cut to nothing by somebody who may not keep its set-user-id bits.
+        kill_privileges: bool,
     },
     Read {
         handle: u64,
         offset: u64,
         size: u32,
     },
+    /// One descriptor of the handle was closed; there may be more.
+    Flush {
+        handle: u64,
+    },
     Release {
         handle: u64,
+    },
+    FSync {
+        handle: u64,
+        data_only: bool,
+    },
+    /// Where data or a hole begins, as `whence` of `lseek` says.
+    Seek {
+        handle: u64,
+        offset: u64,
+        whence: u32,
     },
     OpenDir,
     ReadDir {
@@ -58,7 +86,12 @@ pub(crate) enum Op<'a> {
     ReleaseDir {
         handle: u64,
     },
+    FSyncDir {
+        handle: u64,
+        data_only: bool,
+    },
     StatFs,
+    SyncFs,
     GetXattr {
         name: &'a OsStr,
         size: u32,
@@ -72,7 +105,7 @@ pub(crate) enum Op<'a> {
     },
     Destroy,
     /// Something that changes the tree.
-    Write,
+    Change(Change<'a>),
     /// Something that there is no need for: the kernel does it itself, or does without, once it has been told so.
     Unknown,
 }
@@ -85,12 +118,27 @@ impl<'a> Request<'a> {
         let code = header.u32()?;
         let unique = header.u64()?;
         let node = header.u64()?;
+        let caller = Caller {
+            uid: header.u32()?,
+            gid: header.u32()?,
+        };
         let words = Words(bytes.get(IN_HEADER..len).ok_or(Cut)?);
         Ok(Self {
             unique,
             node,
+            caller,
             op: Op::parse(code, words)?,
         })
+    }
+
+    /// The number by which a request that cannot be read is answered. `None`: it is shorter than a header, or one that has
+    /// no answer.
+    pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
+        let mut header = Words(bytes.get(..IN_HEADER)?);
+        header.u32().ok()?;
+        let code = header.u32().ok()?;
+        let unique = header.u64().ok()?;
+        (!matches!(code, opcode::FORGET | opcode::BATCH_FORGET | opcode::INTERRUPT)).then_some(unique)
     }
 }
 
@@ -124,11 +172,24 @@ impl<'a> Op<'a> {
             }
             opcode::GETATTR => Self::GetAttr,
             opcode::READLINK => Self::ReadLink,
-            opcode::OPEN => Self::Open { flags: words.u32()? },
+            opcode::OPEN => Self::Open {
+                flags: words.u32()?,
+                kill_privileges: words.u32()? & abi::open::KILL_SUIDGID != 0,
+            },
             opcode::READ => Self::Read {
                 handle: words.u64()?,
                 offset: words.u64()?,
                 size: words.u32()?,
+            },
+            opcode::FLUSH => Self::Flush { handle: words.u64()? },
+            opcode::FSYNC => Self::FSync {
+                handle: words.u64()?,
+                data_only: words.u32()? & abi::fsync::DATA != 0,
+            },
+            opcode::LSEEK => Self::Seek {
+                handle: words.u64()?,
+                offset: words.u64()?,
+                whence: words.u32()?,
             },
             opcode::RELEASE => Self::Release { handle: words.u64()? },
             opcode::OPENDIR => Self::OpenDir,
@@ -139,7 +200,12 @@ impl<'a> Op<'a> {
                 plus: code == opcode::READDIRPLUS,
             },
             opcode::RELEASEDIR => Self::ReleaseDir { handle: words.u64()? },
+            opcode::FSYNCDIR => Self::FSyncDir {
+                handle: words.u64()?,
+                data_only: words.u32()? & abi::fsync::DATA != 0,
+            },
             opcode::STATFS => Self::StatFs,
+            opcode::SYNCFS => Self::SyncFs,
             opcode::GETXATTR => {
                 let size = words.u32()?;
                 words.u32()?;
@@ -151,69 +217,13 @@ impl<'a> Op<'a> {
             opcode::LISTXATTR => Self::ListXattr { size: words.u32()? },
             opcode::INTERRUPT => Self::Interrupt { unique: words.u64()? },
             opcode::DESTROY => Self::Destroy,
-            opcode::SETATTR
-            | opcode::SYMLINK
-            | opcode::MKNOD
-            | opcode::MKDIR
-            | opcode::UNLINK
-            | opcode::RMDIR
-            | opcode::RENAME
-            | opcode::RENAME2
-            | opcode::LINK
-            | opcode::WRITE
-            | opcode::CREATE
-            | opcode::TMPFILE
-            | opcode::SETXATTR
-            | opcode::REMOVEXATTR => Self::Write,
-            _ => Self::Unknown,
+            _ => match Change::parse(code, words)? {
+                Some(change) => Self::Change(change),
+                None => Self::Unknown,
+            },
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::Out;
-
-    fn request(code: u32, body: &[u8]) -> Vec<u8> {
-        let len = (IN_HEADER + body.len()) as u32;
-        let header = Out::default().u32(len).u32(code).u64(42).u64(7).zeros(16);
-        header.bytes(body).0
-    }
-
-    #[test]
-    fn requests_are_read() {
-        let lookup = request(opcode::LOOKUP, b"file\0");
-        let parsed = Request::parse(&lookup).unwrap();
-        assert_eq!((parsed.unique, parsed.node), (42, 7));
-        assert_eq!(
-            parsed.op,
-            Op::Lookup {
-                name: OsStr::new("file")
-            }
-        );
-        let body = Out::default().u64(3).u64(4096).u32(128).zeros(20).0;
-        let read = request(opcode::READ, &body);
-        let read = Request::parse(&read).unwrap().op;
-        assert_eq!(
-            read,
-            Op::Read {
-                handle: 3,
-                offset: 4096,
-                size: 128
-            }
-        );
-        assert_eq!(Request::parse(&request(999, &[])).unwrap().op, Op::Unknown);
-    }
-
-    #[test]
-    fn what_is_cut_short_is_refused() {
-        for bytes in [&[][..], &[0; 39], &request(opcode::READ, &[0; 8])] {
-            assert!(Request::parse(bytes).is_err());
-        }
-        // It says that it is longer than it is.
-        let mut longer = request(opcode::GETATTR, &[]);
-        longer[0] = 200;
-        assert!(Request::parse(&longer).is_err());
-    }
-}
+mod tests;

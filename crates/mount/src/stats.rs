@@ -15,6 +15,10 @@ pub struct MountStats {
     pub at_once: u64,
     /// Bytes answered.
     pub bytes: u64,
+    /// Writes that the kernel asked for; none of a mount that cannot be written to.
+    pub writes: u64,
+    /// Bytes written by them, or copied from file to file.
+    pub written: u64,
     /// Files opened.
     pub opens: u64,
     /// Opens of them whose bytes the kernel reads by itself.
@@ -36,6 +40,8 @@ pub(crate) struct Counters {
     pub(crate) reads: AtomicU64,
     pub(crate) at_once: AtomicU64,
     pub(crate) bytes: AtomicU64,
+    pub(crate) writes: AtomicU64,
+    pub(crate) written: AtomicU64,
     pub(crate) opens: AtomicU64,
     pub(crate) passthrough_opens: AtomicU64,
     pub(crate) interrupted: AtomicU64,
@@ -52,6 +58,8 @@ impl Counters {
             reads: self.reads.load(Relaxed),
             at_once: self.at_once.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
+            writes: self.writes.load(Relaxed),
+            written: self.written.load(Relaxed),
             opens: self.opens.load(Relaxed),
             passthrough_opens: self.passthrough_opens.load(Relaxed),
             interrupted: self.interrupted.load(Relaxed),

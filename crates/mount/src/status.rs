@@ -10,6 +10,8 @@ use forebay_vfs::TreeStats;
 use serde::Serialize;
 
 use crate::mount::Mount;
+use crate::options::IoMode;
+use crate::passthrough::Opened;
 use crate::stats::MountStats;
 
 /// Open files that are listed; of more than these the ones that were served the most.
@@ -70,6 +72,16 @@ pub enum FileMode {
     Direct,
     /// By the kernel's page cache: what that has is not asked for.
     Pages,
+}
+
+impl From<&Opened> for FileMode {
+    fn from(opened: &Opened) -> Self {
+        match opened {
+            Opened::Backed(_) => Self::Passthrough,
+            Opened::Served(IoMode::Direct) => Self::Direct,
+            Opened::Served(IoMode::Pages) => Self::Pages,
+        }
+    }
 }
 
 /// One open of a file.
@@ -169,7 +181,10 @@ impl Mount {
     pub fn status(&self) -> MountStatus {
         let fs = &self.fs;
         let reader = fs.reader.stats();
-        let (open_files, files) = fs.open_files();
+        let (open_files, files) = match &self.writable {
+            Some(writable) => writable.open_files(),
+            None => fs.open_files(),
+        };
         let source = &fs.options.source;
         MountStatus {
             url: source.strip_prefix("forebay:").unwrap_or(source).to_owned(),

@@ -2,10 +2,29 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
 
 /// A request that is shorter than it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Cut;
+
+/// A point in time, since 1970 or before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Time {
+    pub(crate) seconds: i64,
+    /// Below a thousand million, and always forward.
+    pub(crate) nanos: u32,
+}
+
+impl From<Duration> for Time {
+    /// Since 1970.
+    fn from(since: Duration) -> Self {
+        Self {
+            seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            nanos: since.subsec_nanos(),
+        }
+    }
+}
 
 /// The rest of a request.
 #[derive(Clone, Copy, Debug)]

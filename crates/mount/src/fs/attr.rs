@@ -7,7 +7,7 @@ use forebay_vfs::{Attr, Ino, Kind};
 use super::Fs;
 use crate::errno;
 use crate::options::MountOptions;
-use crate::reply::{NodeAttr, Reply};
+use crate::reply::{NodeAttr, Reply, Room};
 use crate::wire::Out;
 
 const DIRECTORY: u32 = 0o040_555;
@@ -23,15 +23,24 @@ pub(super) fn node_attr(attr: &Attr, options: &MountOptions) -> NodeAttr {
         Kind::File => FILE,
         Kind::Symlink => SYMLINK,
     };
+    let modified = attr.modified.into();
     NodeAttr {
+        node: attr.ino.0,
         ino: attr.ino.0,
         size: attr.size,
-        modified: attr.modified,
+        blocks: attr.size.div_ceil(NodeAttr::SECTOR),
+        // Access and status have the same.
+        accessed: modified,
+        modified,
+        changed: modified,
         mode,
         nlink: attr.nlink,
         uid: options.uid,
         gid: options.gid,
+        device: 0,
+        block_size: NodeAttr::BLOCK_SIZE,
         valid: attr.valid,
+        entry_valid: attr.valid,
     }
 }
 
@@ -67,9 +76,14 @@ impl Fs {
         }
     }
 
-    /// `struct fuse_kstatfs`: a store has no end, and nothing is free for who cannot write.
+    /// A store has no end, and nothing is free for who cannot write.
     pub(super) fn stat_fs(reply: Reply) {
-        let out = Out::default().zeros(40).u32(4096).u32(255).u32(4096).zeros(28);
-        reply.out(&out);
+        let room = Room {
+            block_size: 4096,
+            longest_name: 255,
+            fragment: 4096,
+            ..Room::default()
+        };
+        reply.out(&Out::default().room(&room));
     }
 }

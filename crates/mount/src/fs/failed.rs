@@ -20,7 +20,7 @@ const KEPT: usize = 16;
 
 /// Reads of an open file that failed just now.
 #[derive(Debug, Default)]
-pub(super) struct Failed {
+pub(crate) struct Failed {
     /// Oldest first.
     recent: Mutex<Vec<Failure>>,
 }
@@ -34,7 +34,7 @@ struct Failure {
 
 impl Failed {
     /// A read that began at `begun` failed.
-    pub(super) fn note(&self, range: ByteRange, errno: Errno, begun: Duration, now: Duration) {
+    pub(crate) fn note(&self, range: ByteRange, errno: Errno, begun: Duration, now: Duration) {
         if now.saturating_sub(begun) < LONG {
             return;
         }
@@ -50,7 +50,7 @@ impl Failed {
     }
 
     /// What a read at `offset` ended in just now, if it did not end so a second time yet.
-    pub(super) fn again(&self, offset: u64, now: Duration) -> Option<Errno> {
+    pub(crate) fn again(&self, offset: u64, now: Duration) -> Option<Errno> {
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         recent.retain(|failure| now.saturating_sub(failure.at) < SOON);
         let holds = |range: ByteRange| range.start() <= offset && offset < range.end();

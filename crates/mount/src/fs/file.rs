@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use forebay_range::Target;
 use forebay_reader::{Handle, OpenOptions};
 use forebay_source::FileFacts;
 use forebay_types::Version;
+use forebay_vfs::merged::MergedFile;
 use forebay_vfs::{Ino, OpenTarget};
 use rustix::io::Errno;
 
@@ -24,25 +25,27 @@ use crate::wire::Out;
 
 /// A file that the kernel has open.
 #[derive(Debug)]
-pub(super) struct OpenFile {
-    pub(super) ino: Ino,
+pub(crate) struct OpenFile {
+    pub(crate) ino: Ino,
     pub(super) bytes: Bytes,
     /// A file that has all of them and that the kernel was not given: read without a detour, and sent without a copy of ours.
     pub(super) whole: Option<Whole>,
     pub(super) map: Option<Map>,
     /// Its backing file is held as long as the kernel may read it by itself.
     pub(super) opened: Opened,
-    pub(super) figures: FileCounters,
+    pub(crate) figures: FileCounters,
     /// What it is in the source. Its name may be gone from the tree.
     pub(super) target: Target,
     /// How it was doing when the source was asked last, if that knows.
     facts: Mutex<Option<FileFacts>>,
-    pub(super) failed: Failed,
+    pub(crate) failed: Failed,
+    /// Somebody wrote to it since: then it is read there.
+    pub(crate) above: OnceLock<Arc<MergedFile>>,
 }
 
 /// Where its bytes come from.
 #[derive(Debug)]
-pub(super) enum Bytes {
+pub(crate) enum Bytes {
     /// A file of this machine, through its page cache.
     Local(Arc<File>),
     /// The read path.
@@ -53,6 +56,14 @@ impl OpenFile {
     /// To look at or to put in; held for a moment only.
     pub(super) fn facts(&self) -> MutexGuard<'_, Option<FileFacts>> {
         self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of the file, as it is below.
+    pub(crate) fn size(&self) -> u64 {
+        match &self.bytes {
+            Bytes::Local(file) => file.metadata().map_or(0, |metadata| metadata.len()),
+            Bytes::Remote(handle) => handle.size(),
+        }
     }
 
     /// A local file that has all of its bytes.
@@ -66,7 +77,7 @@ impl OpenFile {
 }
 
 impl Fs {
-    pub(super) fn open(self: &Arc<Self>, ino: Ino, flags: u32, reply: Reply) {
+    pub(crate) fn open(self: &Arc<Self>, ino: Ino, flags: u32, reply: Reply) {
         if flags & libc::O_ACCMODE as u32 != libc::O_RDONLY as u32 {
             return reply.error(Errno::ROFS);
         }
@@ -116,7 +127,13 @@ impl Fs {
             Bytes::Remote(handle) => handle.hand_out().map(Whole::Cached),
         };
         let (device, liked) = (reply.device(), self.options.io);
-        let opened = self.passthrough.open(ino, device, &mut whole, liked);
+        let mut nothing = None;
+        let offered = if self.above.is_some() {
+            &mut nothing
+        } else {
+            &mut whole
+        };
+        let opened = self.passthrough.open(ino, device, offered, liked);
         if let Opened::Backed(_) = &opened {
             // Somebody opened it before, and the kernel has his: a second one would be mapped for nothing.
             whole = None;
@@ -140,6 +157,7 @@ impl Fs {
             target,
             facts: Mutex::default(),
             failed: Failed::default(),
+            above: OnceLock::new(),
         }));
         // Nothing is written, so a close has nothing to ask: who is killed need not wait for a daemon that is stopped.
         let flags = flags | fopen::NOFLUSH;
@@ -158,7 +176,7 @@ impl Fs {
         }
     }
 
-    pub(super) fn release(&self, handle: u64, reply: Reply) {
+    pub(crate) fn release(&self, handle: u64, reply: Reply) {
         self.close(handle);
         reply.ok();
     }

@@ -8,8 +8,6 @@ use forebay_vfs::Ino;
 
 use super::Fs;
 use super::file::{Bytes, OpenFile};
-use crate::options::IoMode;
-use crate::passthrough::Opened;
 use crate::status::{FileMode, FileStatus, LISTED, TorrentStatus, WindowStatus};
 
 impl Fs {
@@ -85,17 +83,23 @@ impl Fs {
         (number, open)
     }
 
+    fn path(&self, ino: Ino) -> String {
+        match &self.above {
+            Some(above) => {
+                let path = above.path(ino).unwrap_or_default();
+                String::from_utf8_lossy(&path).into_owned()
+            }
+            None => self.tree.path(ino).unwrap_or_default(),
+        }
+    }
+
     fn of(&self, id: u64, file: &OpenFile) -> FileStatus {
         let figures = &file.figures;
         let mut status = FileStatus {
             id,
-            path: self.tree.path(file.ino).unwrap_or_default(),
-            size: 0,
-            mode: match &file.opened {
-                Opened::Backed(_) => FileMode::Passthrough,
-                Opened::Served(IoMode::Direct) => FileMode::Direct,
-                Opened::Served(IoMode::Pages) => FileMode::Pages,
-            },
+            path: self.path(file.ino),
+            size: file.size(),
+            mode: FileMode::from(&file.opened),
             open_s: self.clock.now().saturating_sub(figures.opened).as_secs_f64(),
             reads: figures.reads.load(Relaxed),
             served: figures.served.load(Relaxed),
@@ -109,10 +113,9 @@ impl Fs {
             torrent: file.facts().as_ref().map(TorrentStatus::of),
         };
         match &file.bytes {
-            Bytes::Local(file) => status.size = file.metadata().map_or(0, |metadata| metadata.len()),
+            Bytes::Local(_) => {}
             Bytes::Remote(handle) => {
                 let stats = handle.stats();
-                status.size = handle.size();
                 // Counted by the handle: what lies on a cold disk is a hit that is not answered at once.
                 (status.reads, status.hits) = (stats.reads, stats.hits);
                 status.fetched = stats.range.bytes_fetched;

@@ -17,7 +17,7 @@ use crate::reply::Reply;
 use crate::stats::Counters;
 
 impl Fs {
-    pub(super) fn read(
+    pub(crate) fn read(
         self: &Arc<Self>,
         handle: u64,
         offset: u64,

@@ -37,7 +37,7 @@ const TORRENT: [(&str, Tell); 4] = [
 ];
 
 impl Fs {
-    pub(super) fn get_xattr(self: &Arc<Self>, ino: Ino, name: &OsStr, size: u32, reply: Reply) {
+    pub(crate) fn get_xattr(self: &Arc<Self>, ino: Ino, name: &OsStr, size: u32, reply: Reply) {
         let told = TORRENT.iter().find(|(told, _)| name == OsStr::new(told));
         if let Some((_, tell)) = told
             && let Some(target) = self.torrent_file(ino)
@@ -52,7 +52,7 @@ impl Fs {
         }
     }
 
-    pub(super) fn list_xattr(&self, ino: Ino, size: u32, reply: Reply) {
+    pub(crate) fn list_xattr(&self, ino: Ino, size: u32, reply: Reply) {
         let mut names = String::new();
         for name in [ETAG, ORIGIN, CACHED] {
             if self.xattr(ino, name).is_some() {
@@ -145,7 +145,7 @@ fn progress(facts: &FileFacts) -> u64 {
 }
 
 /// The value, or how long it is if that is all that was asked.
-fn answer(reply: Reply, value: &[u8], size: u32) {
+pub(crate) fn answer(reply: Reply, value: &[u8], size: u32) {
     if size == 0 {
         reply.out(&Out::default().u32(value.len() as u32).u32(0));
     } else if value.len() > size as usize {

@@ -11,26 +11,29 @@ use rustix::net::{
     socketpair,
 };
 
-use super::MAX_READ;
+use super::{MAX_READ, who};
 use crate::options::MountOptions;
+use crate::session::Access;
 
 const HELPER: &str = "fusermount3";
 
 /// Mounts on `path`; the answer is the session's device.
-pub(super) fn mount(path: &Path, options: &MountOptions) -> io::Result<OwnedFd> {
+pub(super) fn mount(path: &Path, options: &MountOptions, access: Access) -> io::Result<OwnedFd> {
     let (ours, theirs) = socketpair(
         AddressFamily::UNIX,
         SocketType::STREAM,
         SocketFlags::CLOEXEC,
         None,
     )?;
-    let mut words = format!(
-        "ro,nosuid,nodev,max_read={MAX_READ},subtype=forebay,fsname={}",
-        escaped(&options.source)
+    let words = format!(
+        "{},nosuid,nodev,max_read={MAX_READ},subtype=forebay,fsname={}{}",
+        match access {
+            Access::ReadOnly => "ro",
+            Access::Writable => "rw",
+        },
+        escaped(&options.source),
+        who(options, access)
     );
-    if options.allow_other {
-        words.push_str(",allow_other,default_permissions");
-    }
     // It answers over the socket that it is told the number of: its standard input, which nobody else inherits.
     let mut command = Command::new(HELPER);
     command.env("_FUSE_COMMFD", "0").stdin(theirs);

@@ -140,11 +140,11 @@ fn a_cache_that_is_removed_takes_no_bytes_with_it() {
 }
 
 /// A disk of a few MiB.
-struct Tiny(PathBuf);
+pub(crate) struct Tiny(pub(crate) PathBuf);
 
 impl Tiny {
     /// `None`: this process may not mount.
-    fn new(at: &Path, size: &str) -> Option<Self> {
+    pub(crate) fn new(at: &Path, size: &str) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
         let data = std::ffi::CString::new(format!("size={size}")).unwrap();
         let mounted = rustix::mount::mount(c"tiny", at, c"tmpfs", MountFlags::empty(), data.as_c_str());

@@ -31,6 +31,47 @@ pub(crate) fn read_mapped(file: &File, offset: u64, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// Which bytes of a file are changed, and to what, for [`a_process_that_changes_a_mapping`].
+const CHANGE: &str = "FOREBAY_TEST_MAP_CHANGE";
+
+/// Changes `len` bytes of a file by a shared mapping, in a process of its own. They are on their way when it returns, or there.
+pub(crate) fn change_mapped(file: &File, offset: u64, len: usize, to: u8) {
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "maps::a_process_that_changes_a_mapping", "--ignored"])
+        .env(CHANGE, format!("{offset} {len} {to}"))
+        .stdin(file.try_clone().unwrap())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+#[ignore = "a process that a test starts"]
+fn a_process_that_changes_a_mapping() {
+    #[expect(clippy::disallowed_methods, reason = "how the process knows what to change")]
+    let change = std::env::var(CHANGE).unwrap();
+    let numbers: Vec<u64> = change.split(' ').map(|number| number.parse().unwrap()).collect();
+    let (offset, len) = (numbers[0], numbers[1] as usize);
+    // SAFETY: a new mapping at a place of the kernel's choice.
+    let at = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            std::io::stdin().as_raw_fd(),
+            offset as libc::off_t,
+        )
+    };
+    assert_ne!(at, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
+    // SAFETY: the mapping is ours, and as long as that.
+    unsafe { std::ptr::write_bytes(at.cast::<u8>(), numbers[2] as u8, len) };
+    // SAFETY: as above.
+    let synced = unsafe { libc::msync(at, len, libc::MS_SYNC) };
+    assert_eq!(synced, 0, "{}", std::io::Error::last_os_error());
+}
+
 #[test]
 #[ignore = "a process that a test starts"]
 fn a_process_that_maps() {
