@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use forebay_disk::EngineChoice;
+use forebay_manifest::ChunkSize;
 use forebay_types::{ByteSize, RangeSpec};
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,8 @@ pub(crate) enum Command {
     Mount(MountArgs),
     /// Take such a file system away
     Unmount(UnmountArgs),
+    /// Give back what was written in a mount: contents into its store, and a new manifest
+    Commit(CommitArgs),
     /// What the cache has and did
     #[command(subcommand)]
     Cache(CacheCommand),
@@ -178,6 +181,12 @@ pub(crate) struct MountArgs {
     /// Let other users look into it
     #[arg(long, requires = "url")]
     pub(crate) allow_other: bool,
+    /// Let it be written: what changes is kept on the local disk, and `commit` gives it back
+    #[arg(long, requires = "url")]
+    pub(crate) writable: bool,
+    /// Where what is written is kept; mounted again with it, it is all there
+    #[arg(long, value_name = "DIR", requires = "writable")]
+    pub(crate) overlay_dir: Option<PathBuf>,
     /// Show what a mount does, once a second on a terminal, else once; mounts the URL first if that is not done yet
     #[arg(long, conflicts_with = "foreground")]
     pub(crate) status: bool,
@@ -190,6 +199,27 @@ pub(crate) struct MountArgs {
 pub(crate) struct UnmountArgs {
     /// The directory that it is mounted on
     pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CommitArgs {
+    /// The directory that it is mounted on, with --writable
+    pub(crate) dir: PathBuf,
+    /// Where the new manifest goes; otherwise beside the one that is mounted, with the time behind its name
+    #[arg(short, long, value_name = "URL")]
+    pub(crate) output: Option<String>,
+    /// Replace a manifest that is there
+    #[arg(long, requires = "output")]
+    pub(crate) replace: bool,
+    /// Write only what changed; always in the draft format
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Write this format; otherwise v2023 if that can say all there is, else the draft
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<ManifestFormat>,
+    /// Cut larger files into chunks of this size, or never, in the draft format [default: as the base, or 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = manifest::chunk_size)]
+    pub(crate) chunk_size: Option<ChunkSize>,
 }
 
 #[derive(Debug, Args)]

@@ -70,6 +70,7 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Warm(args) => warm::run(&session, &args),
         Command::Mount(args) => mount::mount(&session, &env, &args),
         Command::Unmount(args) => mount::unmount(&args),
+        Command::Commit(args) => mount::commit(&session, &env, &args),
         Command::Cache(CacheCommand::Stats) => cache::stats(&session),
         Command::Cache(CacheCommand::Clear) => cache::clear(&session),
         Command::Cache(CacheCommand::Verify) => cache::verify(&session),

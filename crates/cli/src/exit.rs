@@ -101,6 +101,11 @@ impl CliError {
         &self.message
     }
 
+    /// What to do, if that was said.
+    pub(crate) fn own_hint(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     pub(crate) fn kind(&self) -> ErrorKind {
         self.kind
     }

@@ -11,6 +11,7 @@ mod keys;
 mod log;
 mod mount;
 mod old;
+mod overlay;
 mod readahead;
 mod rqbit;
 mod torrent;
@@ -38,6 +39,7 @@ pub(crate) use keys::{KEYS, Key};
 pub(crate) use log::{LogMetadata, LogSettings, LogStore, acks, compression, days, time};
 pub(crate) use mount::MountSettings;
 pub(crate) use old::{PREFIX as OLD_PREFIX, variable as old_variable};
+pub(crate) use overlay::OverlaySettings;
 pub(crate) use readahead::ReadAheadSettings;
 pub(crate) use rqbit::RqbitSettings;
 pub(crate) use torrent::TorrentSettings;
@@ -55,6 +57,7 @@ pub(crate) struct Settings {
     pub(crate) http: HttpSettings,
     pub(crate) file: FileSettings,
     pub(crate) mount: MountSettings,
+    pub(crate) overlay: OverlaySettings,
     pub(crate) direct: DirectSettings,
     pub(crate) rqbit: RqbitSettings,
     pub(crate) torrent: TorrentSettings,
@@ -192,7 +195,9 @@ impl Settings {
         if settings.cache.dir.is_none() {
             settings.cache.dir = env.cache_home.as_ref().map(|home| home.join("forebay"));
         }
-        settings.log.state_dir = env.state_home.as_ref().map(|home| home.join("forebay"));
+        let state_dir = env.state_home.as_ref().map(|home| home.join("forebay"));
+        settings.overlay.state_dir.clone_from(&state_dir);
+        settings.log.state_dir = state_dir;
         aws_profile::fill(&mut settings.cloud, env)?;
         Ok(settings)
     }

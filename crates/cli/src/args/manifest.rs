@@ -80,7 +80,7 @@ pub(crate) struct ManifestVerifyArgs {
     pub(crate) deep: bool,
 }
 
-fn chunk_size(text: &str) -> Result<ChunkSize, String> {
+pub(super) fn chunk_size(text: &str) -> Result<ChunkSize, String> {
     if text == "never" {
         return Ok(ChunkSize::Never);
     }

@@ -2,8 +2,12 @@
 //!
 //! Without `--foreground` this program starts itself again, with no runtime begun yet, waits until the other one says that
 //! the mount answers, and ends; the other one lets go of the terminal and stays. What it does from then on it tells at its
-//! [`socket`]; `--status` asks there ([`status`]) and shows the answer ([`view`]).
+//! [`socket`]; `--status` asks there ([`status`]) and shows the answer ([`view`]). What was written in a [`writable`] mount,
+//! another socket ([`control`]) takes orders for: a [`mod@commit`].
 
+mod commit;
+mod committer;
+mod control;
 mod dead;
 mod manifests;
 mod mounted;
@@ -14,17 +18,20 @@ mod status;
 mod subject;
 mod view;
 mod watch;
+mod writable;
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use forebay_mount::{Mount, MountError};
+use forebay_mount::{Mount, MountError, WritableOptions};
 use forebay_types::{ErrorKind, SystemClock, printable};
 use forebay_vfs::{Tree, TreeOptions};
+use rustix::io::FdFlags;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
@@ -32,8 +39,10 @@ use crate::args::{MountArgs, UnmountArgs};
 use crate::env::{DETACHED_URL, Env};
 use crate::exit::{CliError, Result};
 use crate::session::{Session, interrupted};
-use socket::Socket;
-use subject::Subject;
+pub(crate) use commit::run as commit;
+use committer::Committer;
+use socket::{Purpose, Socket};
+use subject::{Opened, Subject};
 use watch::Watch;
 
 /// What the other process says when the mount answers.
@@ -87,6 +96,7 @@ fn start(args: &MountArgs) -> Result<u32> {
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .process_group(0);
+    keep_to_ourselves();
     let mut daemon = command.spawn().map_err(failed)?;
     let mut said = String::new();
     if let Some(stdout) = daemon.stdout.take() {
@@ -98,6 +108,20 @@ fn start(args: &MountArgs) -> Result<u32> {
     // It has said why.
     let status = daemon.wait().map_err(failed)?;
     Err(CliError::already_said(status.code()))
+}
+
+/// What this process was given open beside its standard streams is not for the one that stays: a lock, say, would be held
+/// for as long as the mount is there.
+fn keep_to_ourselves() {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    for number in numbers.filter(|number| *number > 2).collect::<Vec<_>>() {
+        // SAFETY: only its flag is set, and that of a number that means nothing any more is not: EBADF.
+        let fd = unsafe { BorrowedFd::borrow_raw(number) };
+        let _ = rustix::io::fcntl_setfd(fd, FdFlags::CLOEXEC);
+    }
 }
 
 /// The words for the process that serves the mount, which everybody on this machine may read: a URL with credentials
@@ -120,7 +144,11 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
     let handed = env.detached_url.as_ref().filter(|_| args.detached);
     let typed = handed.map_or_else(|| url(args), |url| Ok(&url.0))?;
     let subject = Subject::parse(typed)?;
-    let (namespace, source) = subject.open(session).await?;
+    let Opened {
+        namespace,
+        source,
+        base,
+    } = subject.open(session).await?;
     let (shown, scheme) = (subject.shown(), subject.scheme());
     let clock = Arc::new(SystemClock::new());
     let tree = Tree::new(namespace, TreeOptions::default(), clock);
@@ -138,13 +166,36 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
     }
     let left = |e| CliError::local(&args.dir, "detach the dead mount on", &e);
     dead::detach_all(&args.dir).map_err(left)?;
-    let mount = Mount::start(&args.dir, tree, reader, source, options, &Handle::current())?;
+    let runtime = Handle::current();
+    let (mount, merged) = if args.writable {
+        let overlay = writable::dir(session, args, &shown)?;
+        let merged = writable::open(&overlay, &shown, tree, reader.clone())?;
+        let options = WritableOptions {
+            mount: options,
+            overlay,
+            sync_interval: session.settings.overlay.sync_interval,
+        };
+        let mount = Mount::start_writable(&args.dir, merged.clone(), reader, source, options, &runtime)?;
+        (mount, Some(merged))
+    } else {
+        let mount = Mount::start(&args.dir, tree, reader, source, options, &runtime)?;
+        (mount, None)
+    };
     let mount = Arc::new(mount);
     // Before anybody hears that the mount answers: then it can be asked, too.
-    let socket = Socket::listen(&socket::places(env), mount.dir()).inspect_err(|error| {
-        let why = error.to_string();
-        tracing::warn!("--status does not work for this mount: {}", printable(&why));
+    let places = socket::places(env);
+    let listen = |purpose, what: &str| {
+        Socket::listen(&places, mount.dir(), purpose).inspect_err(|error| {
+            let why = error.to_string();
+            tracing::warn!("{what} does not work for this mount: {}", printable(&why));
+        })
+    };
+    let socket = listen(Purpose::Status, "--status");
+    let committer = merged.zip(base).map(|(merged, base)| {
+        let dir = mounted::bytes(mount.dir()).into();
+        Arc::new(Committer::new(merged, base, session.opener.clone(), dir))
     });
+    let control = committer.map(|committer| (listen(Purpose::Control, "commit"), committer));
     if args.detached {
         ready()?;
     }
@@ -157,6 +208,7 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
         }
         () = stop => {}
         () = tell(socket, mount.clone()) => {}
+        () = take_orders(control) => {}
         () = watch::torrents(watched, &mount) => {}
     }
     mount
@@ -169,8 +221,18 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
 /// Tells what the mount does to whoever asks, for ever. Without a place for a socket nobody can.
 async fn tell(socket: std::io::Result<Socket>, mount: Arc<Mount>) {
     match socket {
-        Ok(socket) => socket.serve(mount).await,
+        Ok(socket) => socket.serve(|peer| status::answer(peer, mount.clone())).await,
         Err(_) => std::future::pending().await,
+    }
+}
+
+/// Does what it is told, for ever.
+async fn take_orders(control: Option<(std::io::Result<Socket>, Arc<Committer>)>) {
+    match control {
+        Some((Ok(socket), committer)) => {
+            socket.serve(|peer| control::obey(peer, committer.clone())).await;
+        }
+        _ => std::future::pending().await,
     }
 }
 

@@ -31,6 +31,8 @@ mod mount_memory;
 mod mount_process;
 mod mount_status;
 mod mount_unprivileged;
+mod mount_workloads;
+mod mount_writable;
 mod options;
 mod pjdfstest;
 mod put;

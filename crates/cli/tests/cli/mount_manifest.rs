@@ -14,7 +14,7 @@ use crate::manifest::{file, small_tree};
 const CAS: &str = "root/Data";
 
 /// Puts the contents of all files below `tree` into the store, whole.
-fn upload(lab: &Lab, tree: &Path) {
+pub(crate) fn upload(lab: &Lab, tree: &Path) {
     for file in files_below(tree) {
         if !file.is_symlink() {
             put(lab, &std::fs::read(file).unwrap());
@@ -22,13 +22,13 @@ fn upload(lab: &Lab, tree: &Path) {
     }
 }
 
-fn put(lab: &Lab, bytes: &[u8]) {
+pub(crate) fn put(lab: &Lab, bytes: &[u8]) {
     let key = format!("{CAS}/{}.xxh128", Hash::of(bytes));
     lab.objects().put("box", &key, bytes.to_vec());
 }
 
 /// Makes a manifest of the directory and puts it there.
-fn snapshot(world: &World, lab: &Lab, tree: &str, key: &str, more: &[&str]) {
+pub(crate) fn snapshot(world: &World, lab: &Lab, tree: &str, key: &str, more: &[&str]) {
     let _ = std::fs::remove_file(world.path("made.json"));
     let args = ["manifest", "snapshot", tree, "-o", "made.json"];
     world.run(&[&args[..], more].concat()).ok();
@@ -36,7 +36,7 @@ fn snapshot(world: &World, lab: &Lab, tree: &str, key: &str, more: &[&str]) {
     lab.objects().put("box", &format!("root/Manifests/{key}"), made);
 }
 
-fn url(key: &str, then: &[&str]) -> String {
+pub(crate) fn url(key: &str, then: &[&str]) -> String {
     let mut url = format!("manifest+s3://box/root/Manifests/{key}?cas=s3://box/{CAS}");
     for key in then {
         url.push_str(&format!("&then=s3://box/root/Manifests/{key}"));
@@ -45,7 +45,7 @@ fn url(key: &str, then: &[&str]) -> String {
 }
 
 /// Bytes that no hash function takes for zeros.
-fn noise(len: usize, seed: u32) -> Vec<u8> {
+pub(crate) fn noise(len: usize, seed: u32) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2_654_435_761).max(1);
     let mut next = || {
         state ^= state << 13;

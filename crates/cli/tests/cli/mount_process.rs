@@ -274,3 +274,33 @@ fn what_lies_upon_a_dead_mount_stays() {
     outcome.fails(2, &["mnt"]);
     assert_eq!(at.mounts(), ["fuse.forebay", "fuse.another"]);
 }
+
+#[test]
+fn the_daemon_keeps_nothing_that_its_starter_had_open() {
+    if !may_mount() {
+        return;
+    }
+    let world = World::new();
+    std::fs::create_dir(world.path("tree")).unwrap();
+    let at = At::new(&world);
+    let lock = world.write("lock", "");
+    let command = world.command(&["mount", &format!("{}/", world.path("tree").display()), at.name()]);
+    let program = command.get_program().to_owned();
+    let words: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    let mut locked = Command::new("flock");
+    locked
+        .arg(&lock)
+        .arg(program)
+        .args(words)
+        .current_dir(world.path(""));
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            locked.env(name, value);
+        }
+    }
+    assert!(locked.status().unwrap().success());
+    // The lock is free again though the mount is there.
+    let free = Command::new("flock").arg("-n").arg(&lock).arg("true").status();
+    assert!(at.is_mounted() && free.unwrap().success());
+    world.run(&["unmount", at.name()]).ok();
+}

@@ -80,8 +80,23 @@ const TESTED: &[(&str, &[&str])] = &[
         ],
     ),
     // mount.rs, mount_status.rs
-    ("mount", &["--foreground", "--allow-other", "--status"]),
+    // mount.rs, mount_status.rs; mount_writable.rs
+    (
+        "mount",
+        &[
+            "--foreground",
+            "--allow-other",
+            "--status",
+            "--writable",
+            "--overlay-dir",
+        ],
+    ),
     ("unmount", &[]),
+    // mount_writable.rs
+    (
+        "commit",
+        &["--output", "--replace", "--diff", "--format", "--chunk-size"],
+    ),
     // log.rs, log_admin.rs, log_consume.rs, log_produce.rs
     (
         "log create",

@@ -1,4 +1,5 @@
-//! The tests of pjdfstest that a read-only file system can hold; which they are stands in `crates/mount/tests/pjdfstest.md`.
+//! The tests of pjdfstest: all that a writable mount can hold, and those of a read-only one. Which they are stands in
+//! `crates/mount/tests/pjdfstest.md`.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -43,7 +44,7 @@ fn reported(report: &str, end: &str) -> BTreeSet<String> {
     ended.map(|name| name.trim().to_owned()).collect()
 }
 
-fn pjdfstest(world: &World, words: &[&str]) -> Option<Output> {
+fn pjdfstest(world: &World, config: &str, words: &[&str]) -> Option<Output> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the test command tells by the environment what it installed"
@@ -59,7 +60,7 @@ fn pjdfstest(world: &World, words: &[&str]) -> Option<Output> {
         .env("HOME", world.home())
         .env("NO_COLOR", "1")
         .arg("-c")
-        .arg(notes("pjdfstest.toml"))
+        .arg(notes(config))
         .args(words)
         .current_dir("/")
         .output();
@@ -99,7 +100,7 @@ fn what_pjdfstest_asks_of_a_read_only_file_system_holds() {
     world.run(&["--no-cache", "mount", &other_tree, other_name]).ok();
 
     let words = ["-p", at_name, "-s", other_name, "erofs", "exdev"];
-    let Some(output) = pjdfstest(&world, &words) else {
+    let Some(output) = pjdfstest(&world, "pjdfstest.toml", &words) else {
         return;
     };
     let report = String::from_utf8_lossy(&output.stdout);
@@ -116,10 +117,62 @@ fn what_pjdfstest_asks_of_a_read_only_file_system_holds() {
     );
     assert!(output.status.success(), "{report}{said}");
     // The reason for leaving the others out: they begin with a directory of their own.
-    let output = pjdfstest(&world, &["-p", other_name]).unwrap();
+    let output = pjdfstest(&world, "pjdfstest.toml", &["-p", other_name]).unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(
         said.contains("Read-only file system") && output.stdout.is_empty(),
         "{said}"
     );
+}
+
+#[test]
+fn what_pjdfstest_asks_of_a_writable_file_system_holds() {
+    if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
+        eprintln!("not run: this process may not mount");
+        return;
+    }
+    let world = World::new();
+    for name in ["tree", "at", "other", "bin"] {
+        std::fs::create_dir(world.path(name)).unwrap();
+    }
+    let [at, other] = ["at", "other"].map(|name| Mounted(world.path(name)));
+    rustix::mount::mount(c"pjdfstest", &other.0, c"tmpfs", MountFlags::empty(), c"mode=755").unwrap();
+    let (at_name, other_name) = (at.0.to_str().unwrap(), other.0.to_str().unwrap());
+    let (tree, overlay) = (
+        format!("{}/", world.path("tree").display()),
+        world.path("overlay"),
+    );
+    let overlay = overlay.to_str().unwrap();
+    let words = [
+        "--no-cache",
+        "mount",
+        "--writable",
+        "--allow-other",
+        "--overlay-dir",
+        overlay,
+        &tree,
+        at_name,
+    ];
+    world.run(&words).ok();
+    // Others have to get there.
+    for dir in [world.path(""), at.0.clone()] {
+        std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let words = ["-p", at_name, "-s", other_name];
+    let Some(output) = pjdfstest(&world, "pjdfstest-writable.toml", &words) else {
+        return;
+    };
+    let report = String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(
+        reported(&report, " FAILED"),
+        listed("Writable: tests that fail"),
+        "{report}{said}"
+    );
+    assert_eq!(
+        reported(&report, " skipped"),
+        listed("Writable: tests that are left out"),
+        "{report}{said}"
+    );
+    assert!(reported(&report, " ok").len() > 380, "{report}");
 }

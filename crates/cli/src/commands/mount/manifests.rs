@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use forebay_manifest::{Limits, Manifest, compose};
+use forebay_manifest::{Hash, Limits, Manifest, compose};
 use forebay_reader::Verify;
 use forebay_source::{Location, Scheme, Source};
 use forebay_types::{ByteSize, ErrorKind};
 use forebay_vfs::ManifestNamespace;
+use forebay_vfs::commit::ObjectPlace;
 
+use super::committer::Base;
 use crate::exit::{CliError, Result};
 use crate::session::Session;
 
@@ -66,10 +68,12 @@ impl Manifests {
     }
 
     /// Reads the manifests; of the store nothing is asked.
-    pub(super) async fn open(&self, session: &Session) -> Result<(ManifestNamespace, Source)> {
+    pub(super) async fn open(&self, session: &Session) -> Result<(ManifestNamespace, Source, Base)> {
         let mut manifests = Vec::new();
+        let mut hash = None;
         for location in &self.manifests {
             let bytes = fetch(session, location).await?;
+            hash = Some(Hash::of(&bytes)).filter(|_| self.manifests.len() == 1);
             let manifest = Manifest::decode(&bytes, &Limits::default());
             manifests.push(manifest.map_err(|e| CliError::new(e.kind(), format!("{location}: {e}")))?);
         }
@@ -82,7 +86,18 @@ impl Manifests {
         source.profile.cached |= session.settings.mount.verify == Verify::Strict;
         let namespace = ManifestNamespace::new(manifest, (source.clone(), store), config);
         let refused = |e| CliError::new(ErrorKind::Invalid, format!("{}: {e}", self.shown()));
-        Ok((namespace.map_err(refused)?, source))
+        let namespace = namespace.map_err(refused)?;
+        let base = Base {
+            manifest: namespace.manifest().clone(),
+            hash,
+            location: self.manifests.last().unwrap_or(&self.cas).clone(),
+            cas: ObjectPlace {
+                store: below.store,
+                path: below.path,
+                url: self.cas.to_string().into(),
+            },
+        };
+        Ok((namespace, source, base))
     }
 }
 
@@ -119,7 +134,10 @@ mod tests {
         );
         let typed = "manifest+s3://b/1?cas=s3://b/Data&then=s3://b/2&then=file:///m/3";
         let three = parsed(typed);
-        assert_eq!((three.manifests.len(), three.shown()), (3, typed.to_owned()));
+        assert_eq!(
+            (three.manifests.len(), three.shown()),
+            (3, typed.replace("file://", ""))
+        );
         let signed = parsed("manifest+https://host/m?X-Signature=1&cas=s3://b/Data");
         assert_eq!(signed.manifests.len(), 1);
         assert!(!signed.shown().contains("Signature"), "{}", signed.shown());

@@ -1,7 +1,7 @@
-//! Where a mount tells what it has open: a socket that its owner alone can reach.
+//! Where a mount can be spoken to: sockets that its owner alone can reach, one for each [`Purpose`].
 //!
-//! The directory is the first of [`places`] that can be used; the name follows from the mount point
-//! ([`name`]). Who connects gets one JSON object on one line, and the end of it.
+//! The directory is the first of [`places`] that can be used; the name follows from the mount point and the purpose
+//! ([`name`]).
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use forebay_mount::Mount;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::geteuid;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
@@ -22,9 +21,6 @@ use crate::env::Env;
 
 /// Peers that are answered at a time; others wait in the kernel's queue.
 const PEERS: usize = 8;
-
-/// How long a peer may take to read its answer.
-const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long a mount may take to answer: one whose seats are all taken, by peers that do not read, in time.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -51,10 +47,22 @@ pub(super) fn places(env: &Env) -> Vec<PathBuf> {
     [session, beside, system].into_iter().flatten().collect()
 }
 
+/// What a socket is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Who connects gets one JSON object on one line, what the mount does, and the end of it.
+    Status,
+    /// Who connects says what is to be done: see [`super::control`].
+    Control,
+}
+
 /// What the socket of the mount on `dir` is called: paths are longer than the 108 bytes that an address has.
-fn name(dir: &Path) -> String {
+fn name(dir: &Path, purpose: Purpose) -> String {
     let hash = twox_hash::XxHash3_128::oneshot(mounted::bytes(dir));
-    format!("{hash:032x}.sock")
+    match purpose {
+        Purpose::Status => format!("{hash:032x}.sock"),
+        Purpose::Control => format!("{hash:032x}.control.sock"),
+    }
 }
 
 /// A directory of ours, open: nothing that is put in its place later leads elsewhere.
@@ -128,13 +136,13 @@ impl Socket {
     ///
     /// # Errors
     /// Why the last place cannot be used.
-    pub(super) fn listen(places: &[PathBuf], dir: &Path) -> io::Result<Self> {
+    pub(super) fn listen(places: &[PathBuf], dir: &Path, purpose: Purpose) -> io::Result<Self> {
         let mut failed = io::Error::new(
             io::ErrorKind::NotFound,
             "neither XDG_RUNTIME_DIR nor XDG_CACHE_HOME nor HOME names a place for it",
         );
         for place in places {
-            match Dir::make(place).and_then(|place| Self::listen_in(place, dir)) {
+            match Dir::make(place).and_then(|place| Self::listen_in(place, dir, purpose)) {
                 Ok(socket) => return Ok(socket),
                 Err(error) => failed = error,
             }
@@ -142,8 +150,8 @@ impl Socket {
         Err(failed)
     }
 
-    fn listen_in(dir: Dir, mountpoint: &Path) -> io::Result<Self> {
-        let name = name(mountpoint);
+    fn listen_in(dir: Dir, mountpoint: &Path, purpose: Purpose) -> io::Result<Self> {
+        let name = name(mountpoint, purpose);
         // Under its name it is complete: whoever finds it is answered.
         let before = format!(".{name}.{}", std::process::id());
         match fs::unlinkat(&dir.fd, &before, AtFlags::empty()) {
@@ -154,7 +162,7 @@ impl Socket {
         fs::chmodat(&dir.fd, &before, SOCKET_MODE, AtFlags::empty())?;
         let inode = fs::statat(&dir.fd, &before, AtFlags::SYMLINK_NOFOLLOW)?.st_ino;
         fs::renameat(&dir.fd, &before, &dir.fd, &name)?;
-        tracing::info!(socket = %dir.path.join(&name).display(), "status");
+        tracing::info!(socket = %dir.path.join(&name).display(), ?purpose, "listening");
         Ok(Self {
             listener,
             dir,
@@ -163,16 +171,26 @@ impl Socket {
         })
     }
 
-    /// Answers whoever connects, for ever. A peer that reads slowly costs itself a seat, and reads of the mount nothing.
-    pub(super) async fn serve(self, mount: Arc<Mount>) {
+    /// Has `answer` speak to whoever connects and may, for ever. A peer that is slow costs itself a seat, and the mount
+    /// nothing.
+    pub(super) async fn serve<F>(self, answer: impl Fn(UnixStream) -> F)
+    where
+        F: Future<Output = io::Result<()>> + Send + 'static,
+    {
         let seats = Arc::new(Semaphore::new(PEERS));
         while let Ok(seat) = seats.clone().acquire_owned().await {
             match self.listener.accept().await {
                 Ok((peer, _)) => {
-                    let mount = mount.clone();
+                    let answered = match check(&peer) {
+                        Ok(()) => answer(peer),
+                        Err(error) => {
+                            tracing::debug!(%error, "a peer is not spoken to");
+                            continue;
+                        }
+                    };
                     tokio::spawn(async move {
-                        if let Err(error) = answer(peer, mount).await {
-                            tracing::debug!(%error, "a peer got no status");
+                        if let Err(error) = answered.await {
+                            tracing::debug!(%error, "a peer went without its answer");
                         }
                         drop(seat);
                     });
@@ -195,19 +213,6 @@ impl Drop for Socket {
     }
 }
 
-async fn answer(mut peer: UnixStream, mount: Arc<Mount>) -> io::Result<()> {
-    check(&peer)?;
-    // The cache's figures are in a file that other processes lock.
-    let line = tokio::task::spawn_blocking(move || crate::output::json(&mount.status()));
-    let line = line.await?.map_err(|e| io::Error::other(e.to_string()))?;
-    let told = async {
-        peer.write_all(line.as_bytes()).await?;
-        peer.write_all(b"\n").await?;
-        peer.shutdown().await
-    };
-    tokio::time::timeout(READ_WITHIN, told).await?
-}
-
 /// The other end has to be of this user, or root.
 fn check(peer: &UnixStream) -> io::Result<()> {
     match peer.peer_cred()?.uid() {
@@ -219,27 +224,46 @@ fn check(peer: &UnixStream) -> io::Result<()> {
     }
 }
 
-/// What the mount on `dir` says: one line.
+/// What the mount on `dir` says of itself: one line.
 ///
 /// # Errors
 /// Why it cannot be asked in any of the places where it could be.
 pub(super) async fn ask(places: &[PathBuf], dir: &Path) -> io::Result<String> {
+    first(places, async |place| {
+        let peer = connect_in(place, dir, Purpose::Status).await?;
+        let mut line = String::new();
+        peer.take(MAX_ANSWER).read_to_string(&mut line).await?;
+        match line.ends_with('\n') {
+            true => Ok(line),
+            false => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        }
+    })
+    .await
+}
+
+/// A line to the mount on `dir`.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) async fn connect(places: &[PathBuf], dir: &Path, purpose: Purpose) -> io::Result<UnixStream> {
+    first(places, async |place| connect_in(place, dir, purpose).await).await
+}
+
+async fn connect_in(place: &Path, dir: &Path, purpose: Purpose) -> io::Result<UnixStream> {
+    let place = Dir::open(place)?;
+    let peer = UnixStream::connect(place.address(&name(dir, purpose))).await?;
+    check(&peer)?;
+    Ok(peer)
+}
+
+/// What comes in the first place where it does.
+async fn first<T>(places: &[PathBuf], mut attempt: impl AsyncFnMut(&Path) -> io::Result<T>) -> io::Result<T> {
     let mut failed = io::Error::from(io::ErrorKind::NotFound);
     for place in places {
-        let asked = async {
-            let place = Dir::open(place)?;
-            let peer = UnixStream::connect(place.address(&name(dir))).await?;
-            check(&peer)?;
-            let mut line = String::new();
-            peer.take(MAX_ANSWER).read_to_string(&mut line).await?;
-            match line.ends_with('\n') {
-                true => Ok(line),
-                false => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-            }
-        };
+        let asked = attempt(place);
         let asked = tokio::time::timeout(ANSWER_WITHIN, asked).await;
         match asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            Ok(line) => return Ok(line),
+            Ok(answer) => return Ok(answer),
             // That a place is not there says less than what another one answered.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => failed = error,

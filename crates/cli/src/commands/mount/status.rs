@@ -2,9 +2,13 @@
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use forebay_mount::Mount;
 use forebay_types::{ErrorKind, printable};
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::mounted::{self, Place};
@@ -26,6 +30,22 @@ const TRIES: usize = 10;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a peer may take to read its answer.
+const READ_WITHIN: Duration = Duration::from_secs(2);
+
+/// Tells a peer what the mount does.
+pub(super) async fn answer(mut peer: UnixStream, mount: Arc<Mount>) -> io::Result<()> {
+    // The cache's figures are in a file that other processes lock.
+    let line = tokio::task::spawn_blocking(move || crate::output::json(&mount.status()));
+    let line = line.await?.map_err(|e| io::Error::other(e.to_string()))?;
+    let told = async {
+        peer.write_all(line.as_bytes()).await?;
+        peer.write_all(b"\n").await?;
+        peer.shutdown().await
+    };
+    tokio::time::timeout(READ_WITHIN, told).await?
+}
 
 /// A mount that can be asked.
 #[derive(Debug)]

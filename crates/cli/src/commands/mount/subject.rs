@@ -7,6 +7,7 @@ use forebay_source::{Location, Scheme, Source};
 use forebay_types::{ErrorKind, printable};
 use forebay_vfs::{BucketNamespace, Namespace, VfsError};
 
+use super::committer::Base;
 use super::manifests::Manifests;
 
 use crate::exit::{CliError, Result};
@@ -19,6 +20,15 @@ pub(super) enum Subject {
     Manifests(Manifests),
     /// A magnet link, or the path of a torrent's file.
     Torrent(String),
+}
+
+/// What there is to mount.
+pub(super) struct Opened {
+    pub(super) namespace: Arc<dyn Namespace>,
+    /// Where the bytes come from.
+    pub(super) source: Source,
+    /// What a commit starts from, where one is possible.
+    pub(super) base: Option<Base>,
 }
 
 impl Subject {
@@ -82,17 +92,25 @@ impl Subject {
 
     /// Finds out what there is to mount, and where the bytes come from; for a torrent that begins its download, and waits
     /// until it is known what is in it.
-    pub(super) async fn open(&self, session: &Session) -> Result<(Arc<dyn Namespace>, Source)> {
+    pub(super) async fn open(&self, session: &Session) -> Result<Opened> {
         let (source, name) = match self {
             Self::Manifests(manifests) => {
-                let (namespace, source) = manifests.open(session).await?;
-                return Ok((Arc::new(namespace), source));
+                let (namespace, source, base) = manifests.open(session).await?;
+                return Ok(Opened {
+                    namespace: Arc::new(namespace),
+                    source,
+                    base: Some(base),
+                });
             }
             Self::Url(location) => (session.open_location(location)?, location.file_name()),
             Self::Torrent(link) => (here(session, link).await?, None),
         };
         let namespace = self.bucket(session, source.clone(), name.as_deref()).await?;
-        Ok((Arc::new(namespace), source))
+        Ok(Opened {
+            namespace: Arc::new(namespace),
+            source,
+            base: None,
+        })
     }
 
     /// The files of a source; `name` is what a single object is to be called.

@@ -63,6 +63,8 @@ pub(in crate::settings) const OTHERS: &[(&str, &str)] = &[
     ("mount.io", "direct"),
     ("mount.passthrough", "false"),
     ("mount.verify", "strict"),
+    ("overlay.root", "/overlays"),
+    ("overlay.sync_interval", "1s"),
     ("rqbit.max_streams", "7"),
     ("rqbit.stream_idle", "1s"),
     ("rqbit.read_timeout", "60s"),
@@ -119,6 +121,7 @@ pub(in crate::settings) struct Effects {
     cache: CacheOptions,
     reader: String,
     mount: String,
+    overlay: String,
     here: String,
     log: String,
 }
@@ -142,6 +145,7 @@ pub(in crate::settings) fn effects(settings: &Settings) -> Effects {
             [Scheme::S3, Scheme::Rqbit].map(|scheme| settings.mount_options(scheme, String::new(), false)),
             settings.rqbit.poll(),
         ),
+        overlay: format!("{:?}", settings.overlay),
         here: format!("{:?}", settings.torrent),
         log: format!(
             "{:?} {:?} {:?} {:?} {:?} {:?} {:?}",
@@ -221,6 +225,7 @@ fn names_are_unique_and_sorted_by_table() {
             "file",
             "direct",
             "mount",
+            "overlay",
             "rqbit",
             "torrent",
             "log"

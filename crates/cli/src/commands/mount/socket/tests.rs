@@ -13,9 +13,18 @@ fn restrict(path: &Path, mode: u32) {
 #[test]
 fn the_name_is_the_hash_of_the_path() {
     // As `printf %s /mnt/models | xxhsum -H2` says it.
-    assert_eq!(name(Path::new("/mnt/models")).len(), 32 + ".sock".len());
-    assert_eq!(name(Path::new("")), "99aa06d3014798d86001c324468d497f.sock");
-    assert_ne!(name(Path::new("/mnt/a")), name(Path::new("/mnt/b")));
+    assert_eq!(
+        name(Path::new("/mnt/models"), Purpose::Status).len(),
+        32 + ".sock".len()
+    );
+    assert_eq!(
+        name(Path::new(""), Purpose::Status),
+        "99aa06d3014798d86001c324468d497f.sock"
+    );
+    assert_ne!(
+        name(Path::new("/mnt/a"), Purpose::Status),
+        name(Path::new("/mnt/b"), Purpose::Status)
+    );
 }
 
 #[test]
@@ -49,11 +58,11 @@ async fn the_first_place_that_can_be_used_is() {
     std::fs::write(home.path().join("file"), "").unwrap();
     let places = [home.path().join("file/run"), home.path().join("run")];
     let mountpoint = Path::new("/mnt/x");
-    let socket = Socket::listen(&places, mountpoint).unwrap();
-    let path = places[1].join(name(mountpoint));
+    let socket = Socket::listen(&places, mountpoint, Purpose::Status).unwrap();
+    let path = places[1].join(name(mountpoint, Purpose::Status));
     assert_eq!(mode(&path), 0o600);
     // A later one takes its name; the earlier one leaves that alone.
-    let later = Socket::listen(&places, mountpoint).unwrap();
+    let later = Socket::listen(&places, mountpoint, Purpose::Status).unwrap();
     let inode = std::fs::symlink_metadata(&path).unwrap().ino();
     assert_eq!(inode, later.inode);
     drop(socket);
