@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::harness::{World, wait_for};
 
 /// A directory to mount on; all that is mounted there is taken away at the end, whatever happened.
@@ -73,4 +75,14 @@ pub(crate) fn may_mount() -> bool {
         eprintln!("not run: this process may not mount");
     }
     may
+}
+
+/// Ends the process of a mount as a crash would, and waits until it has ended.
+pub(crate) fn kill(pid: Pid) {
+    kill_process(pid, Signal::KILL).unwrap();
+    wait_for("the end of the daemon", || {
+        // Nobody may have fetched its exit code yet.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
+        stat.map_or(true, |stat| stat.contains(") Z "))
+    });
 }

@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 use forebay_testkit::{Content, FaultKind, Lab, Point, Rule};
 use forebay_types::ByteRange;
 use rustix::mount::MountFlags;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 use tempfile::TempDir;
 
-use crate::at::{At, may_mount};
+use crate::at::{At, kill, may_mount};
 use crate::harness::{World, lab, on_disk, wait_for};
 
 const MIB: u64 = 1 << 20;
@@ -44,16 +44,6 @@ fn mount_and_hear(world: &World, at: &At) -> (Pid, String) {
     let outcome = world.run(&["mount", "s3://bucket/", at.name(), "--json"]);
     let pid = i32::try_from(outcome.json()["pid"].as_u64().unwrap()).unwrap();
     (Pid::from_raw(pid).unwrap(), outcome.stderr)
-}
-
-/// Ends it as a crash would, and waits until it has ended.
-fn kill(pid: Pid) {
-    kill_process(pid, Signal::KILL).unwrap();
-    wait_for("the end of the daemon", || {
-        // Nobody may have fetched its exit code yet.
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-        stat.map_or(true, |stat| stat.contains(") Z "))
-    });
 }
 
 /// What a program gets whose file system is gone.
@@ -288,6 +278,7 @@ fn the_daemon_keeps_nothing_that_its_starter_had_open() {
     let program = command.get_program().to_owned();
     let words: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
     let mut locked = Command::new("flock");
+    locked.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     locked
         .arg(&lock)
         .arg(program)

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::mount::MountFlags;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 
-use crate::at::{At, may_mount};
+use crate::at::{At, kill, may_mount};
 use crate::harness::{World, wait_for};
 use crate::mount_manifest::noise;
 
@@ -46,14 +46,6 @@ fn mount(world: &World, at: &At) -> Pid {
     ];
     let pid = world.run(&words).json()["pid"].as_u64().unwrap();
     Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
-}
-
-fn kill(pid: Pid) {
-    kill_process(pid, Signal::KILL).unwrap();
-    wait_for("the end of the daemon", || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-        stat.map_or(true, |stat| stat.contains(") Z "))
-    });
 }
 
 /// Runs a program in a directory; what it printed.

@@ -6,11 +6,11 @@ use std::process::Command;
 
 use forebay_manifest::Hash;
 use forebay_testkit::Lab;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 
-use crate::at::{At, may_mount};
-use crate::harness::{World, files_below, strict_lab, wait_for};
+use crate::at::{At, kill, may_mount};
+use crate::harness::{World, files_below, strict_lab};
 use crate::manifest::{decode, small_tree};
 use crate::mount_manifest::{noise, put, snapshot, upload, url};
 
@@ -38,14 +38,6 @@ fn mount(world: &World, at: &At, more: &[&str]) -> Pid {
     let answer = world.run(&[&words[..], more].concat()).json();
     let pid = i32::try_from(answer["pid"].as_u64().unwrap()).unwrap();
     Pid::from_raw(pid).unwrap()
-}
-
-fn kill(pid: Pid) {
-    kill_process(pid, Signal::KILL).unwrap();
-    wait_for("the end of the daemon", || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
-        stat.map_or(true, |stat| stat.contains(") Z "))
-    });
 }
 
 fn commit(world: &World, at: &At, key: &str, more: &[&str]) -> Value {
