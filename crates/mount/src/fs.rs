@@ -28,7 +28,7 @@ use crate::handles::Handles;
 use crate::options::MountOptions;
 use crate::parked::Parked;
 use crate::passthrough::Passthrough;
-use crate::reply::Reply;
+use crate::reply::{Reply, Window};
 use crate::request::{Op, Request};
 use crate::session::Serve;
 use crate::stats::Counters;
@@ -197,7 +197,7 @@ impl Serve for Fs {
                 offset,
                 size,
                 plus,
-            } => self.read_dir(handle, offset, size, plus, reply),
+            } => self.read_dir(handle, Window { offset, size, plus }, reply),
             Op::ReleaseDir { handle } => {
                 self.dirs.remove(handle);
                 reply.ok();

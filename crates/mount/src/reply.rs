@@ -1,5 +1,6 @@
 //! Answers to the kernel.
 
+mod listing;
 mod structs;
 
 use std::io;
@@ -11,6 +12,7 @@ use crate::device::Device;
 use crate::map::Piece;
 use crate::wire::Out;
 
+pub(crate) use listing::{DT_DIR, Name, Window, listing};
 pub(crate) use structs::{ENTRY_OUT, NodeAttr, Room, dirent_len};
 
 /// Leave to answer one request, once, from any thread. Dropped unused it answers EIO: a request without an answer would

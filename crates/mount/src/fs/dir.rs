@@ -8,14 +8,10 @@ use rustix::io::Errno;
 use super::Fs;
 use super::attr::node_attr;
 use crate::errno;
-use crate::reply::{ENTRY_OUT, Reply, dirent_len};
+use crate::reply::{DT_DIR, Name, Reply, Window, listing};
 use crate::wire::Out;
 
-/// `.` and `..` come first.
-const DOTS: u64 = 2;
-
 /// Kinds as `d_type` has them.
-const DT_DIR: u32 = 4;
 const DT_REG: u32 = 8;
 const DT_LNK: u32 = 10;
 
@@ -45,44 +41,27 @@ impl Fs {
         }
     }
 
-    /// Names from `offset` on, as many as fit into `size` bytes.
-    pub(super) fn read_dir(&self, handle: u64, offset: u64, size: u32, plus: bool, reply: Reply) {
+    /// Names, as many as fit.
+    pub(super) fn read_dir(&self, handle: u64, window: Window, reply: Reply) {
         let Some(dir) = self.dirs.get(handle) else {
             return self.refuse(reply, Errno::BADF);
         };
-        let size = size as usize;
-        let mut out = Out(Vec::with_capacity(size));
-        let mut referred = Vec::new();
-        let extra = if plus { ENTRY_OUT } else { 0 };
-        for (index, (ino, name)) in [(dir.ino(), "."), (dir.parent(), "..")].into_iter().enumerate() {
-            let index = index as u64;
-            if index < offset || out.0.len() + extra + dirent_len(name.len()) > size {
-                continue;
-            }
-            // Without a node: the kernel knows these two.
-            out = out.zeros(extra).dirent(ino.0, index + 1, DT_DIR, name.as_bytes());
-        }
-        let from = usize::try_from(offset.saturating_sub(DOTS)).unwrap_or(usize::MAX);
-        for (index, entry) in dir.iter_from(from).enumerate() {
-            if out.0.len() + extra + dirent_len(entry.name.len()) > size {
-                break;
-            }
-            let index = from + index;
-            if plus {
-                // It is gone since: the kernel need not hear of it.
-                let Some(attr) = self.tree.refer(&dir, index) else {
-                    continue;
-                };
-                referred.push(attr.ino);
-                out = out.entry(&node_attr(&attr, &self.options));
-            }
-            let kind = match entry.kind {
-                Kind::Dir => DT_DIR,
-                Kind::File => DT_REG,
-                Kind::Symlink => DT_LNK,
-            };
-            out = out.dirent(entry.ino.0, index as u64 + 1 + DOTS, kind, entry.name.as_bytes());
-        }
+        let names = |from| {
+            dir.iter_from(from).map(|entry| Name {
+                ino: entry.ino,
+                kind: match entry.kind {
+                    Kind::Dir => DT_DIR,
+                    Kind::File => DT_REG,
+                    Kind::Symlink => DT_LNK,
+                },
+                name: entry.name.as_bytes(),
+            })
+        };
+        let refer = |index, _: &mut Name<'_>| {
+            let attr = self.tree.refer(&dir, index)?;
+            Some(node_attr(&attr, &self.options))
+        };
+        let (out, referred) = listing(window, (dir.ino(), dir.parent()), names, refer);
         if !reply.out(&out) {
             for ino in referred {
                 self.tree.forget(ino, 1);

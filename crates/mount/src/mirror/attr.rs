@@ -52,17 +52,7 @@ impl Mirror {
     pub(super) fn stat_fs(&self, number: u64) -> Result<Out, Errno> {
         let node = self.nodes.get(number)?;
         let room = rustix::fs::fstatvfs(&node)?;
-        let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        Ok(Out::default().room(&Room {
-            blocks: room.f_blocks,
-            free: room.f_bfree,
-            available: room.f_bavail,
-            files: room.f_files,
-            files_free: room.f_ffree,
-            block_size: small(room.f_bsize),
-            longest_name: small(room.f_namemax),
-            fragment: small(room.f_frsize),
-        }))
+        Ok(Out::default().room(&Room::of(&room)))
     }
 
     pub(super) fn sync_fs(&self, number: u64) -> Result<Out, Errno> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::fs::StatVfs;
+
 use crate::wire::{Out, Time};
 
 /// What the kernel is told of a node's attributes; `struct fuse_attr`.
@@ -54,6 +56,23 @@ pub(crate) struct Room {
     pub(crate) longest_name: u32,
     /// What `blocks` counts in.
     pub(crate) fragment: u32,
+}
+
+impl Room {
+    /// As much as a file system has.
+    pub(crate) fn of(room: &StatVfs) -> Self {
+        let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
+        Self {
+            blocks: room.f_blocks,
+            free: room.f_bfree,
+            available: room.f_bavail,
+            files: room.f_files,
+            files_free: room.f_ffree,
+            block_size: small(room.f_bsize),
+            longest_name: small(room.f_namemax),
+            fragment: small(room.f_frsize),
+        }
+    }
 }
 
 /// Bytes of `struct fuse_entry_out`.

@@ -78,17 +78,7 @@ impl Writable {
             Ok(room) => room,
             Err(errno) => return self.refuse(Some(reply), errno),
         };
-        let small = |value: u64| u32::try_from(value).unwrap_or(u32::MAX);
-        reply.out(&Out::default().room(&Room {
-            blocks: room.f_blocks,
-            free: room.f_bfree,
-            available: room.f_bavail,
-            files: room.f_files,
-            files_free: room.f_ffree,
-            block_size: small(room.f_bsize),
-            longest_name: small(room.f_namemax),
-            fragment: small(room.f_frsize),
-        }));
+        reply.out(&Out::default().room(&Room::of(&room)));
     }
 
     /// Takes off what a file may not keep when somebody writes to it who has no say in that.

@@ -6,7 +6,7 @@ use forebay_vfs::Ino;
 use rustix::io::Errno;
 
 use super::Writable;
-use crate::reply::Reply;
+use crate::reply::{Reply, Window};
 use crate::request::{Caller, Change, Op, Request};
 use crate::session::Serve;
 
@@ -87,7 +87,7 @@ impl Serve for Writable {
                 offset,
                 size,
                 plus,
-            } => self.read_dir(handle, offset, size, plus, reply),
+            } => self.read_dir(handle, Window { offset, size, plus }, reply),
             Op::ReleaseDir { handle } => self.release_dir(handle, reply),
             Op::FSyncDir { .. } => self.sync_dir(reply),
             Op::StatFs => self.stat_fs(reply),

@@ -47,12 +47,8 @@ pub(crate) fn write_some_at(fd: impl AsFd, bytes: &[u8], offset: u64) -> Result<
 pub(crate) fn write_at(fd: impl AsFd, bytes: &[u8], offset: u64) -> Result<(), Errno> {
     let mut done = 0;
     while done < bytes.len() {
-        match io::pwrite(&fd, &bytes[done..], offset + done as u64) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(n) => done += n,
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
+        // What stopped it is told at the next try, which begins with it.
+        done += write_some_at(&fd, &bytes[done..], offset + done as u64)?;
     }
     Ok(())
 }
