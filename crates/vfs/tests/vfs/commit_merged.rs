@@ -1,12 +1,10 @@
 //! What is committed of a mounted tree, mounted again, is what was seen.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use forebay_manifest::{Kind, Manifest, Version, compose};
-use forebay_vfs::ManifestNamespace;
+use forebay_manifest::{Kind, Version, compose};
 use forebay_vfs::commit::{CommitOptions, CommitOrder, CommitProgress, Committed, commit};
 use forebay_vfs::overlay::NodeKind;
 
@@ -15,13 +13,6 @@ use crate::merged_world::{Mount, WRITE};
 use crate::world::{BUCKET, within};
 
 const BLOCK: usize = 64 << 10;
-
-fn mount(job: &Job, manifest: &Manifest, upper: &Path) -> Mount {
-    let source = job.world.source(&format!("{DATA}/"));
-    let contents = job.world.opener.open_cas(&source);
-    let namespace = ManifestNamespace::new(manifest.clone(), contents, Arc::default()).unwrap();
-    Mount::new(Arc::new(namespace), upper)
-}
 
 async fn committed(mount: &Mount, order: &CommitOrder) -> Committed {
     let progress = Arc::new(CommitProgress::default());
@@ -89,7 +80,7 @@ async fn what_is_committed_is_what_was_seen() {
             chunk,
         );
         let dir = tempfile::tempdir().unwrap();
-        let first = mount(&job, &job.base, &dir.path().join("first"));
+        let first = job.mount(&job.base, &dir.path().join("first"));
         change(&first).await;
         let expected = seen(&first).await;
 
@@ -98,7 +89,7 @@ async fn what_is_committed_is_what_was_seen() {
         assert_eq!(done.manifest.version(), Version::Beta2025);
         assert_eq!(job.stored().as_ref(), Some(&done.manifest));
         job.check_contents(&done.manifest);
-        let again = mount(&job, &done.manifest, &dir.path().join("second"));
+        let again = job.mount(&done.manifest, &dir.path().join("second"));
         assert_eq!(seen(&again).await, expected);
         // Committing changes nothing of what is seen.
         assert_eq!(seen(&first).await, expected);
@@ -119,7 +110,7 @@ async fn what_a_piece_lacks_is_fetched_and_nothing_else() {
     let big: Vec<u8> = (0..16 * BLOCK).map(|_| random.u8(..)).collect();
     let job = Job::cut(&[("big", &big)], Some(chunk));
     let dir = tempfile::tempdir().unwrap();
-    let mounted = mount(&job, &job.base, &dir.path().join("upper"));
+    let mounted = job.mount(&job.base, &dir.path().join("upper"));
     let file = mounted.open("big", WRITE).await.unwrap();
     within(file.write_at(5 * BLOCK as u64, &vec![9; BLOCK]))
         .await

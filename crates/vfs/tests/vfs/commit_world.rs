@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,6 +13,7 @@ use forebay_manifest::{
 };
 use forebay_testkit::{Face, Object, Profile};
 use forebay_types::{ByteRange, SystemClock};
+use forebay_vfs::ManifestNamespace;
 use forebay_vfs::commit::{
     BelowError, CommitError, CommitOptions, CommitOrder, CommitProgress, Committed, ManifestPlace,
     ObjectPlace, Working, commit,
@@ -22,6 +24,7 @@ use forebay_vfs::overlay::{
 use object_store::ObjectStore;
 use tempfile::TempDir;
 
+use crate::merged_world::Mount;
 use crate::world::{BUCKET, World, within};
 
 /// Microseconds since 1970 of all lower files.
@@ -192,6 +195,14 @@ impl Job {
             brought: AtomicU64::new(0),
             _dir: dir,
         }))
+    }
+
+    /// A mount of a manifest of these contents, with changes of its own in `upper`.
+    pub(crate) fn mount(&self, manifest: &Manifest, upper: &Path) -> Mount {
+        let source = self.world.source(&format!("{DATA}/"));
+        let contents = self.world.opener.open_cas(&source);
+        let namespace = ManifestNamespace::new(manifest.clone(), contents, Arc::default()).unwrap();
+        Mount::new(Arc::new(namespace), upper)
     }
 
     /// A directory, made known above if it is only below.

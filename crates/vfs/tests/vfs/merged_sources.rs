@@ -13,8 +13,9 @@ use forebay_vfs::overlay::{NodeKind, Rename, SetAttrs};
 use forebay_vfs::{BucketNamespace, ManifestNamespace, Namespace};
 use object_store::ObjectStoreExt;
 
+use crate::commit_world::{DATA, Job};
 use crate::merged_world::{Mount, WRITE, errno};
-use crate::world::{config, within};
+use crate::world::{BUCKET, config, within};
 
 async fn local(lower: &Path, upper: &Path) -> Mount {
     let location: Location = lower.to_str().unwrap().parse().unwrap();
@@ -130,5 +131,53 @@ async fn lower_links_are_moved_linked_changed_and_removed() {
     assert_eq!(within(mount.merged.read_link(one.ino)).await.unwrap(), target);
     assert_eq!(mount.text("d/run.sh").await, "abc");
     assert_eq!(errno(mount.walk("d/link").await), rustix::io::Errno::NOENT);
+    mount.forget_all();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_over_a_chunk_that_is_absent_keeps_what_is_here_of_the_others() {
+    const CHUNK: usize = 128 << 10;
+    let mut random = fastrand::Rng::with_seed(11);
+    let lower: Vec<u8> = (0..3 * CHUNK).map(|_| random.u8(..)).collect();
+    let job = Job::cut(&[("big", &lower)], Some(CHUNK));
+    let dir = tempfile::tempdir().unwrap();
+    let mount = job.mount(&job.base, &dir.path().join("upper"));
+    let file = mount.open("big", WRITE).await.unwrap();
+    // The first is written, the last is brought.
+    let mut expected = lower.clone();
+    expected[..CHUNK].fill(1);
+    within(file.write_at(0, &expected[..CHUNK])).await.unwrap();
+    let mut last = vec![0; CHUNK];
+    assert_eq!(within(file.read_at(2 * CHUNK as u64, &mut last)).await.unwrap(), CHUNK);
+    let key = |chunk: usize| {
+        let bytes = &lower[chunk * CHUNK..(chunk + 1) * CHUNK];
+        format!("{DATA}/{}", Hash::of(bytes).object_key())
+    };
+
+    // Without the one between them there is no answer, and what the others have stays.
+    let objects = job.world.lab.objects();
+    assert!(objects.delete(BUCKET, &key(1)));
+    let mut all = vec![0; 3 * CHUNK];
+    assert!(file.try_read_at(0, &mut all).is_none());
+    let missing = within(file.read_at(0, &mut all)).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound, "{missing}");
+    let mut part = vec![0; CHUNK];
+    for chunk in [0, 2] {
+        let at = chunk * CHUNK;
+        assert!(matches!(file.try_read_at(at as u64, &mut part), Some(Ok(CHUNK))));
+        assert_eq!(part, expected[at..at + CHUNK]);
+    }
+
+    // With it, it is all that is asked for.
+    objects.put(BUCKET, &key(1), lower[CHUNK..2 * CHUNK].to_vec());
+    job.world.lab.reset_counts();
+    assert_eq!(within(file.read_at(0, &mut all)).await.unwrap(), all.len());
+    assert_eq!(all, expected);
+    let counts = job.world.lab.counts();
+    let asked = counts.keys.iter().filter(|(_, counts)| counts.gets > 0);
+    let asked: Vec<_> = asked.map(|(key, _)| key.clone()).collect();
+    assert_eq!(asked, [format!("{BUCKET}/{}", key(1))]);
+    assert!(matches!(file.try_read_at(0, &mut all), Some(Ok(n)) if n == all.len()));
+    drop(file);
     mount.forget_all();
 }
