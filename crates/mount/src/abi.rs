@@ -102,6 +102,8 @@ pub(crate) mod fattr {
 
 /// What is said of a write.
 pub(crate) mod write {
+    /// Of pages that a program changed in a mapping.
+    pub(crate) const CACHE: u32 = 1 << 0;
     pub(crate) const KILL_SUIDGID: u32 = 1 << 2;
 }
 

@@ -7,6 +7,7 @@ use forebay_range::RangeStats;
 use forebay_source::{FileFacts, RqbitStore, StreamStats};
 use forebay_types::Clock;
 use forebay_vfs::TreeStats;
+use forebay_vfs::merged::MergedFile;
 use serde::Serialize;
 
 use crate::mount::Mount;
@@ -105,7 +106,7 @@ pub struct FileStatus {
     pub hits: u64,
     /// Hits among the reads, 0 to 1; `None` before the first.
     pub hit_rate: Option<f64>,
-    /// Bytes that came from the source for it.
+    /// Bytes that came from the source for it; of a file that is written to, for all who have it open.
     pub fetched: u64,
     /// `None` before the first byte was served.
     pub fetched_per_served: Option<f64>,
@@ -117,6 +118,24 @@ pub struct FileStatus {
     pub errors: u64,
     /// How it is doing if it is a file of a torrent and the client has been asked, see [`Mount::refresh_facts`].
     pub torrent: Option<TorrentStatus>,
+}
+
+impl FileStatus {
+    /// Counts what came from below for a file that is above.
+    pub(crate) fn brought(&mut self, file: &MergedFile) {
+        if let Some(stats) = file.below_stats() {
+            self.fetched += stats.range.bytes_fetched;
+            self.requests += stats.range.requests;
+        }
+        self.rates();
+    }
+
+    /// Works out what follows from the other figures.
+    pub(crate) fn rates(&mut self) {
+        let part = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
+        self.hit_rate = part(self.hits, self.reads);
+        self.fetched_per_served = part(self.fetched, self.served);
+    }
 }
 
 /// How a file of a torrent is doing, as its client said last.

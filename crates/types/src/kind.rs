@@ -41,25 +41,47 @@ impl ErrorKind {
     pub fn is_transient(self) -> bool {
         matches!(self, Self::Unavailable | Self::TimedOut)
     }
+}
 
-    /// A word for logs and JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotFound => "not_found",
-            Self::Denied => "denied",
-            Self::Invalid => "invalid",
-            Self::Changed => "changed",
-            Self::Corrupt => "corrupt",
-            Self::Unavailable => "unavailable",
-            Self::TimedOut => "timed_out",
-            Self::NoSpace => "no_space",
-            Self::LocalIo => "local_io",
-            Self::Unsupported => "unsupported",
-            Self::Conflict => "conflict",
-            Self::Cancelled => "cancelled",
-            Self::Internal => "internal",
+/// Each kind and its word, once: there is none without a word, and no word is of two.
+macro_rules! words {
+    ($($kind:ident = $word:literal,)+) => {
+        impl ErrorKind {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$kind),+];
+
+            /// A word for logs and JSON.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $word,)+
+                }
+            }
+
+            /// The kind of this word.
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$kind),)+
+                    _ => None,
+                }
+            }
         }
-    }
+    };
+}
+
+words! {
+    NotFound = "not_found",
+    Denied = "denied",
+    Invalid = "invalid",
+    Changed = "changed",
+    Corrupt = "corrupt",
+    Unavailable = "unavailable",
+    TimedOut = "timed_out",
+    NoSpace = "no_space",
+    LocalIo = "local_io",
+    Unsupported = "unsupported",
+    Conflict = "conflict",
+    Cancelled = "cancelled",
+    Internal = "internal",
 }
 
 impl fmt::Display for ErrorKind {
@@ -81,5 +103,19 @@ impl From<std::io::ErrorKind> for ErrorKind {
             Io::InvalidInput | Io::InvalidFilename | Io::IsADirectory | Io::NotADirectory => Self::Invalid,
             _ => Self::LocalIo,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_is_known_by_its_word() {
+        for kind in ErrorKind::ALL {
+            assert_eq!(ErrorKind::from_word(kind.as_str()), Some(*kind));
+        }
+        assert_eq!(ErrorKind::ALL.len(), 13);
+        assert_eq!(ErrorKind::from_word("NotFound"), None);
     }
 }

@@ -62,6 +62,13 @@ impl At {
     }
 }
 
+/// A directory of this machine, made if need be, as what is mounted.
+pub(crate) fn tree(world: &World) -> String {
+    let tree = world.path("tree");
+    std::fs::create_dir_all(&tree).unwrap();
+    format!("{}/", tree.display())
+}
+
 impl Drop for At {
     fn drop(&mut self) {
         while rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH).is_ok() {}
@@ -75,6 +82,27 @@ pub(crate) fn may_mount() -> bool {
         eprintln!("not run: this process may not mount");
     }
     may
+}
+
+/// Mounts `url` so that it can be written, with what is written in `overlay`; the process that serves it.
+pub(crate) fn mount_writable(world: &World, at: &At, url: &str, more: &[&str]) -> Pid {
+    mount_over(world, at, url, &world.path("overlay"), more)
+}
+
+/// The same with what is written in another directory.
+pub(crate) fn mount_over(world: &World, at: &At, url: &str, overlay: &Path, more: &[&str]) -> Pid {
+    let words = [
+        "mount",
+        "--writable",
+        "--overlay-dir",
+        overlay.to_str().unwrap(),
+        url,
+        at.name(),
+        "--json",
+    ];
+    let answer = world.run(&[&words[..], more].concat()).json();
+    let pid = i32::try_from(answer["pid"].as_u64().unwrap()).unwrap();
+    Pid::from_raw(pid).unwrap()
 }
 
 /// Ends the process of a mount as a crash would, and waits until it has ended.

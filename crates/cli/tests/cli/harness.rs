@@ -183,6 +183,19 @@ impl Outcome {
     }
 }
 
+/// A program of somebody else that `./test` installs, where this variable says it is; `None`, and it is said, without that.
+pub(crate) fn installed(variable: &str) -> Option<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the test command tells by the environment what it installed"
+    )]
+    let program = std::env::var_os(variable);
+    if program.is_none() {
+        eprintln!("not run: {variable} does not say where the program is (./test does)");
+    }
+    program.map(PathBuf::from)
+}
+
 /// All plain files below a directory.
 pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::mount::MountFlags;
 use rustix::process::Pid;
 
-use crate::at::{At, kill, may_mount};
+use crate::at::{At, kill, may_mount, mount_over, mount_writable, tree};
 use crate::harness::{World, wait_for};
 use crate::mount_manifest::noise;
 
@@ -23,29 +23,13 @@ struct Mounted {
 
 fn mounted() -> Mounted {
     let world = World::new();
-    std::fs::create_dir(world.path("tree")).unwrap();
     let at = At::new(&world);
     let pid = mount(&world, &at);
     Mounted { world, at, pid }
 }
 
 fn mount(world: &World, at: &At) -> Pid {
-    let (tree, overlay) = (
-        format!("{}/", world.path("tree").display()),
-        world.path("overlay"),
-    );
-    let overlay = overlay.to_str().unwrap();
-    let words = [
-        "mount",
-        "--writable",
-        "--overlay-dir",
-        overlay,
-        &tree,
-        at.name(),
-        "--json",
-    ];
-    let pid = world.run(&words).json()["pid"].as_u64().unwrap();
-    Pid::from_raw(i32::try_from(pid).unwrap()).unwrap()
+    mount_writable(world, at, &tree(world), &[])
 }
 
 /// Runs a program in a directory; what it printed.
@@ -232,31 +216,13 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
     if !may_mount() {
         return;
     }
-    struct Small(PathBuf);
-    impl Drop for Small {
-        fn drop(&mut self) {
-            let _ = rustix::mount::unmount(&self.0, rustix::mount::UnmountFlags::DETACH);
-        }
-    }
     let world = World::new();
-    std::fs::create_dir(world.path("tree")).unwrap();
     std::fs::create_dir(world.path("small")).unwrap();
-    let small = Small(world.path("small"));
+    let small = At(world.path("small"));
     rustix::mount::mount(c"small", &small.0, c"tmpfs", MountFlags::empty(), c"size=8m").unwrap();
     let at = At::new(&world);
-    let (tree, overlay) = (
-        format!("{}/", world.path("tree").display()),
-        small.0.join("overlay"),
-    );
-    let words = [
-        "mount",
-        "--writable",
-        "--overlay-dir",
-        overlay.to_str().unwrap(),
-        &tree,
-        at.name(),
-    ];
-    world.run(&words).ok();
+    let mount = || mount_over(&world, &at, &tree(&world), &small.0.join("overlay"), &[]);
+    mount();
     std::fs::write(at.0.join("kept"), noise(1 << 20, 1)).unwrap();
     let mut file = std::fs::File::create(at.0.join("large")).unwrap();
     let full = loop {
@@ -274,7 +240,7 @@ fn a_full_disk_is_an_error_and_nothing_is_lost() {
     });
     assert!(std::fs::read(at.0.join("again")).unwrap() == noise(1 << 20, 3));
     at.unmount(&world);
-    world.run(&words).ok();
+    mount();
     assert!(std::fs::read(at.0.join("kept")).unwrap() == noise(1 << 20, 1));
     assert!(!at.0.join("large").exists());
     at.unmount(&world);

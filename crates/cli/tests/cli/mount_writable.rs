@@ -1,7 +1,7 @@
 //! Mounts that are written: what is there after a crash, and what a commit makes of it.
 
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use forebay_manifest::Hash;
@@ -9,13 +9,13 @@ use forebay_testkit::Lab;
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
-use crate::at::{At, kill, may_mount};
+use crate::at::{At, kill, may_mount, mount_writable, tree};
 use crate::harness::{World, files_below, strict_lab};
 use crate::manifest::{decode, small_tree};
 use crate::mount_manifest::{noise, put, snapshot, upload, url};
 
 /// A tree in a store, described by the manifest `m`.
-fn inputs(world: &World, lab: &Lab) {
+pub(crate) fn inputs(world: &World, lab: &Lab) {
     small_tree(world);
     std::fs::write(world.path("tree/large"), noise(3 << 20, 5)).unwrap();
     upload(lab, &world.path("tree"));
@@ -23,24 +23,11 @@ fn inputs(world: &World, lab: &Lab) {
 }
 
 /// Mounts it so that it can be written; the process that serves it.
-fn mount(world: &World, at: &At, more: &[&str]) -> Pid {
-    let url = url("m", &[]);
-    let overlay = world.path("overlay");
-    let words = [
-        "mount",
-        "--writable",
-        "--overlay-dir",
-        overlay.to_str().unwrap(),
-        &url,
-        at.name(),
-        "--json",
-    ];
-    let answer = world.run(&[&words[..], more].concat()).json();
-    let pid = i32::try_from(answer["pid"].as_u64().unwrap()).unwrap();
-    Pid::from_raw(pid).unwrap()
+pub(crate) fn mount(world: &World, at: &At) -> Pid {
+    mount_writable(world, at, &url("m", &[]), &[])
 }
 
-fn commit(world: &World, at: &At, key: &str, more: &[&str]) -> Value {
+pub(crate) fn commit(world: &World, at: &At, key: &str, more: &[&str]) -> Value {
     let to = format!("s3://box/root/Manifests/{key}");
     let words = ["commit", at.name(), "-o", &to, "--json"];
     world.run(&[&words[..], more].concat()).json()
@@ -60,8 +47,8 @@ fn change(dir: &Path) {
     large.set_len(2_000_003).unwrap();
 }
 
-/// The same, of a plain directory.
-fn expected(world: &World) -> std::path::PathBuf {
+/// A copy of the tree in a plain directory.
+pub(crate) fn copy(world: &World) -> PathBuf {
     let plain = world.path("plain");
     let copied = Command::new("cp")
         .arg("-a")
@@ -69,6 +56,12 @@ fn expected(world: &World) -> std::path::PathBuf {
         .arg(&plain)
         .status();
     assert!(copied.unwrap().success());
+    plain
+}
+
+/// What a mounted tree is after the changes.
+fn expected(world: &World) -> PathBuf {
+    let plain = copy(world);
     change(&plain);
     plain
 }
@@ -84,8 +77,9 @@ fn contents(dir: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
+/// Both have the same files with the same bytes.
 #[track_caller]
-fn same(one: &Path, other: &Path) {
+pub(crate) fn same(one: &Path, other: &Path) {
     let (one, other) = (contents(one), contents(other));
     let names =
         |files: &[(String, Vec<u8>)]| -> Vec<String> { files.iter().map(|(name, _)| name.clone()).collect() };
@@ -104,10 +98,10 @@ fn what_was_written_is_there_after_a_kill() {
     let world = World::with(&lab);
     inputs(&world, &lab);
     let at = At::new(&world);
-    let pid = mount(&world, &at, &[]);
+    let pid = mount(&world, &at);
     change(&at.0);
     kill(pid);
-    let pid = mount(&world, &at, &[]);
+    let pid = mount(&world, &at);
     let plain = expected(&world);
     same(&at.0, &plain);
     // Also what is written after that, by somebody who has it open when the process goes.
@@ -115,7 +109,7 @@ fn what_was_written_is_there_after_a_kill() {
     open.write_all_at(b"written", 0).unwrap();
     kill(pid);
     drop(open);
-    mount(&world, &at, &[]);
+    mount(&world, &at);
     assert_eq!(std::fs::read(at.0.join("open")).unwrap(), b"written");
     std::fs::remove_file(at.0.join("open")).unwrap();
     same(&at.0, &plain);
@@ -137,7 +131,7 @@ fn a_commit_is_a_manifest_of_what_is_there() {
     let world = World::with(&lab);
     inputs(&world, &lab);
     let at = At::new(&world);
-    mount(&world, &at, &[]);
+    mount(&world, &at);
     change(&at.0);
     lab.reset_counts();
     let answer = commit(&world, &at, "new", &[]);
@@ -216,7 +210,7 @@ fn a_commit_takes_the_format_that_can_hold_it() {
     let world = World::with(&lab);
     inputs(&world, &lab);
     let at = At::new(&world);
-    mount(&world, &at, &[]);
+    mount(&world, &at);
     std::fs::write(at.0.join("new"), noise(2_500_000, 3)).unwrap();
     symlink("new", at.0.join("link")).unwrap();
     let answer = commit(&world, &at, "draft", &["--chunk-size", "1MiB"]);
@@ -261,7 +255,7 @@ fn an_overlay_has_one_base_and_one_user() {
     std::fs::write(world.path("other/file"), "other").unwrap();
     snapshot(&world, &lab, "other", "n", &[]);
     let at = At::new(&world);
-    let pid = mount(&world, &at, &[]);
+    let pid = mount(&world, &at);
     std::fs::write(at.0.join("new"), "new").unwrap();
     let second = world.path("second");
     std::fs::create_dir(&second).unwrap();
@@ -284,7 +278,7 @@ fn an_overlay_has_one_base_and_one_user() {
     );
     world.run(&["unmount", second]).ok();
     // What was written stays where it is.
-    mount(&world, &at, &[]);
+    mount(&world, &at);
     assert_eq!(std::fs::read_to_string(at.0.join("new")).unwrap(), "new");
     at.unmount(&world);
 }
@@ -306,7 +300,7 @@ fn what_cannot_be_committed_is_said() {
         .run(&["commit", at.name()])
         .fails(3, &["so that it can be written", "--writable"]);
     at.unmount(&world);
-    mount(&world, &at, &[]);
+    mount(&world, &at);
     world
         .run(&["commit", at.name(), "-o", "nonsense://x"])
         .fails(2, &["nonsense"]);
@@ -328,18 +322,7 @@ fn a_local_directory_can_be_written_over() {
     let world = World::new();
     small_tree(&world);
     let at = At::new(&world);
-    let tree = format!("{}/", world.path("tree").display());
-    let overlay = world.path("overlay");
-    world
-        .run(&[
-            "mount",
-            "--writable",
-            "--overlay-dir",
-            overlay.to_str().unwrap(),
-            &tree,
-            at.name(),
-        ])
-        .ok();
+    mount_writable(&world, &at, &tree(&world), &[]);
     std::fs::write(at.0.join("three"), "3").unwrap();
     std::fs::remove_dir_all(at.0.join("a")).unwrap();
     assert_eq!(std::fs::read_to_string(at.0.join("b/two")).unwrap(), "22");

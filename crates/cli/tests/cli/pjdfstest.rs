@@ -6,18 +6,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::mount::MountFlags;
 
-use crate::harness::World;
-
-/// Taken away at the end, whatever is mounted there.
-struct Mounted(PathBuf);
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        while rustix::mount::unmount(&self.0, UnmountFlags::DETACH).is_ok() {}
-    }
-}
+use crate::at::{At, may_mount, mount_writable, tree};
+use crate::harness::{World, installed};
 
 fn notes(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -45,14 +37,7 @@ fn reported(report: &str, end: &str) -> BTreeSet<String> {
 }
 
 fn pjdfstest(world: &World, config: &str, words: &[&str]) -> Option<Output> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the test command tells by the environment what it installed"
-    )]
-    let Some(program) = std::env::var_os("FOREBAY_TEST_PJDFSTEST") else {
-        eprintln!("not run: FOREBAY_TEST_PJDFSTEST does not say where pjdfstest is (./test does)");
-        return None;
-    };
+    let program = installed("FOREBAY_TEST_PJDFSTEST")?;
     let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", world.path("bin").display());
     let output = Command::new(program)
         .env_clear()
@@ -69,15 +54,14 @@ fn pjdfstest(world: &World, config: &str, words: &[&str]) -> Option<Output> {
 
 #[test]
 fn what_pjdfstest_asks_of_a_read_only_file_system_holds() {
-    if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
-        eprintln!("not run: this process may not mount");
+    if !may_mount() {
         return;
     }
     let world = World::new();
     for name in ["tree", "at", "other", "other-tree", "bin"] {
         std::fs::create_dir(world.path(name)).unwrap();
     }
-    let [tree, at, other] = ["tree", "at", "other"].map(|name| Mounted(world.path(name)));
+    let [tree, at, other] = ["tree", "at", "other"].map(|name| At(world.path(name)));
     // A file system of its own, seen twice: in one place it is written to, above it in the other place ours is mounted.
     rustix::mount::mount(c"pjdfstest", &tree.0, c"tmpfs", MountFlags::empty(), c"mode=755").unwrap();
     rustix::mount::mount_bind(&tree.0, &at.0).unwrap();
@@ -95,7 +79,7 @@ fn what_pjdfstest_asks_of_a_read_only_file_system_holds() {
     );
     let script = world.write("bin/mount", remount);
     std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let (at_name, other_name) = (at.0.to_str().unwrap(), other.0.to_str().unwrap());
+    let (at_name, other_name) = (at.name(), other.name());
     let other_tree = format!("{}/", world.path("other-tree").display());
     world.run(&["--no-cache", "mount", &other_tree, other_name]).ok();
 
@@ -127,33 +111,17 @@ fn what_pjdfstest_asks_of_a_read_only_file_system_holds() {
 
 #[test]
 fn what_pjdfstest_asks_of_a_writable_file_system_holds() {
-    if !rustix::process::geteuid().is_root() || !Path::new("/dev/fuse").exists() {
-        eprintln!("not run: this process may not mount");
+    if !may_mount() {
         return;
     }
     let world = World::new();
-    for name in ["tree", "at", "other", "bin"] {
+    for name in ["at", "other", "bin"] {
         std::fs::create_dir(world.path(name)).unwrap();
     }
-    let [at, other] = ["at", "other"].map(|name| Mounted(world.path(name)));
+    let [at, other] = ["at", "other"].map(|name| At(world.path(name)));
     rustix::mount::mount(c"pjdfstest", &other.0, c"tmpfs", MountFlags::empty(), c"mode=755").unwrap();
-    let (at_name, other_name) = (at.0.to_str().unwrap(), other.0.to_str().unwrap());
-    let (tree, overlay) = (
-        format!("{}/", world.path("tree").display()),
-        world.path("overlay"),
-    );
-    let overlay = overlay.to_str().unwrap();
-    let words = [
-        "--no-cache",
-        "mount",
-        "--writable",
-        "--allow-other",
-        "--overlay-dir",
-        overlay,
-        &tree,
-        at_name,
-    ];
-    world.run(&words).ok();
+    let (at_name, other_name) = (at.name(), other.name());
+    mount_writable(&world, &at, &tree(&world), &["--no-cache", "--allow-other"]);
     // Others have to get there.
     for dir in [world.path(""), at.0.clone()] {
         std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -130,9 +130,15 @@ impl Fs {
                     .collect();
             }
         }
-        let part = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
-        status.hit_rate = part(status.hits, status.reads);
-        status.fetched_per_served = part(status.fetched, status.served);
+        match file.above.get() {
+            Some(above) => {
+                // Its handle is not asked any more.
+                status.reads = figures.reads.load(Relaxed);
+                status.hits = figures.at_once.load(Relaxed);
+                status.brought(above);
+            }
+            None => status.rates(),
+        }
         status
     }
 }

@@ -93,6 +93,8 @@ pub(crate) struct Write<'a> {
     pub(crate) handle: u64,
     pub(crate) offset: u64,
     pub(crate) data: &'a [u8],
+    /// Nobody waits who could be told of a part: these are pages that were changed in a mapping.
+    pub(crate) whole: bool,
     /// By somebody who may not keep the file's set-user-id bits.
     pub(crate) kill_privileges: bool,
 }
@@ -227,6 +229,7 @@ impl<'a> Write<'a> {
             handle,
             offset,
             data: words.take(size)?,
+            whole: flags & abi::write::CACHE != 0,
             kill_privileges: flags & abi::write::KILL_SUIDGID != 0,
         })
     }

@@ -53,7 +53,7 @@ fn the_data_of_a_write_is_where_it_was_received() {
         .u64(3)
         .u64(4096)
         .u32(5)
-        .u32(4)
+        .u32(1 | 4)
         .zeros(16)
         .bytes(b"bytes");
     // `struct fuse_write_in` has 40 bytes.
@@ -63,8 +63,8 @@ fn the_data_of_a_write_is_where_it_was_received() {
         panic!("not a write");
     };
     assert_eq!(
-        (write.handle, write.offset, write.kill_privileges),
-        (3, 4096, true)
+        (write.handle, write.offset, write.whole, write.kill_privileges),
+        (3, 4096, true, true)
     );
     assert_eq!(write.data, b"bytes");
     assert!(std::ptr::eq(write.data, &raw const bytes[IN_HEADER + 40..]));

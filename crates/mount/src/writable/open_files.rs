@@ -27,7 +27,7 @@ impl Writable {
         let figures = &open.figures;
         let (reads, hits) = (figures.reads.load(Relaxed), figures.at_once.load(Relaxed));
         let path = self.merged.path(open.ino).unwrap_or_default();
-        FileStatus {
+        let mut status = FileStatus {
             id,
             path: String::from_utf8_lossy(&path).into_owned(),
             size: open.file.len().unwrap_or(0),
@@ -36,14 +36,15 @@ impl Writable {
             reads,
             served: figures.served.load(Relaxed),
             hits,
-            hit_rate: (reads > 0).then(|| hits as f64 / reads as f64),
-            // What came from below is counted by the reader, for all files together.
+            hit_rate: None,
             fetched: 0,
             fetched_per_served: None,
             requests: 0,
             windows: Vec::new(),
             errors: figures.errors.load(Relaxed),
             torrent: None,
-        }
+        };
+        status.brought(&open.file);
+        status
     }
 }

@@ -24,15 +24,19 @@ impl Writable {
         {
             return self.refuse(Some(reply), refusal);
         }
-        let (offset, len) = (write.offset, write.data.len());
+        let (offset, whole) = (write.offset, write.whole);
         match open.file.try_write_at(offset, write.data) {
-            Some(written) => self.written(Some(reply), written.map(|()| len as u64).map_err(Refusal::from)),
+            Some(written) => {
+                let written = written.map_err(Refusal::from);
+                let told = written.and_then(|len| enough(len, write.data.len(), whole));
+                self.written(Some(reply), told);
+            }
             None => {
                 // The thread takes the next request into where these bytes are.
                 let data = write.data.to_owned();
                 let work = async move {
-                    open.file.write_at(offset, &data).await?;
-                    Ok(data.len() as u64)
+                    let written = open.file.write_at(offset, &data).await?;
+                    enough(written, data.len(), whole)
                 };
                 self.change(reply, work, Self::written);
             }
@@ -83,4 +87,13 @@ impl Writable {
             copied => this.written(reply, copied),
         });
     }
+}
+
+/// How many of `len` bytes a write is told of: fewer is an answer to a program, which writes the rest and hears why not. The
+/// kernel, when it writes pages of a mapping, takes any number for all of them, and would never write the others again.
+fn enough(written: u64, len: usize, whole: bool) -> Result<u64, Refusal> {
+    if whole && written < len as u64 {
+        return Err(Errno::NOSPC.into());
+    }
+    Ok(written)
 }

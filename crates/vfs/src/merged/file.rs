@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use forebay_reader::Handle;
+use forebay_reader::{Handle, HandleStats};
 use forebay_types::BLOCK;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
@@ -106,6 +106,11 @@ impl MergedFile {
         Ok(self.len()? == 0)
     }
 
+    /// What was asked of below for it, for all who have it open; `None`: nothing was.
+    pub fn below_stats(&self) -> Option<HandleStats> {
+        self.below.get().map(Handle::stats)
+    }
+
     /// The data file; made now, if there was none.
     pub(super) fn here(&self) -> Result<&Arc<DataFile>, MergedError> {
         if let Some(data) = self.data.get() {
@@ -130,7 +135,7 @@ impl MergedFile {
     }
 
     /// Reads from `offset` on until `buf` is full or the file ends. What comes from below is kept, in whole blocks, if the
-    /// file was ever written to.
+    /// file was ever written to and there is room.
     ///
     /// # Errors
     /// [`MergedError::Read`], also if the lower file is another by now; the disk. `buf` holds anything then.
@@ -148,44 +153,43 @@ impl MergedFile {
         for _ in 0..self.most_tries(buf.len() as u64) {
             match data.read_at(buf, offset)? {
                 ReadData::Present(len) => return Ok(len),
-                ReadData::Absent(range) => self.bring(data, range).await?,
+                ReadData::Absent(range) => match self.bring(data, range).await {
+                    // What is there can be read, though no more can be kept.
+                    Err(MergedError::Upper(error)) if is_full(&error) => {
+                        return self.read_unkept(data, offset, buf).await;
+                    }
+                    brought => brought?,
+                },
             }
         }
         Err(MergedError::busy(self.id().to_string().as_bytes()))
     }
 
-    /// Writes `bytes` at `offset`, with nothing in between but the local disk; the file grows if need be. `None`: some of it
-    /// must come from below first ([`Self::write_at`]), or the disk took only a part of it.
-    pub fn try_write_at(&self, offset: u64, bytes: &[u8]) -> Option<Result<(), MergedError>> {
+    /// Writes `bytes` at `offset`, with nothing in between but the local disk; the file grows if need be. Returns how many it
+    /// wrote: fewer only if the disk was full or failed then. `None`: some of it must come from below first
+    /// ([`Self::write_at`]).
+    pub fn try_write_at(&self, offset: u64, bytes: &[u8]) -> Option<Result<u64, MergedError>> {
         let done = self.here().map(|data| data.write_at(offset, bytes));
         match done {
-            Ok(Ok(Changed::Done(len))) if len == bytes.len() as u64 => Some(Ok(())),
-            Ok(Ok(Changed::Done(_) | Changed::Fill(_))) => None,
+            Ok(Ok(Changed::Done(len))) => Some(Ok(len)),
+            Ok(Ok(Changed::Fill(_))) => None,
             Ok(Err(error)) => Some(Err(error.into())),
             Err(error) => Some(Err(error)),
         }
     }
 
-    /// Writes `bytes` at `offset`; the file grows if need be. Blocks that are covered partly are brought from below.
+    /// Writes `bytes` at `offset`; the file grows if need be. Blocks that are covered partly are brought from below. Returns
+    /// how many it wrote: fewer only if the disk was full or failed then, which the next write is told.
     ///
     /// # Errors
     /// [`MergedError::Read`], also if the lower file is another by now; the disk. Some of the bytes may be written then.
     ///
     /// # Cancel safety
     /// Some of the bytes may be written.
-    pub async fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), MergedError> {
+    pub async fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<u64, MergedError> {
         let data = self.here()?;
-        let mut done = 0;
-        while done < bytes.len() {
-            let at = offset.saturating_add(done as u64);
-            let rest = &bytes[done..];
-            let written = self.change(rest.len() as u64, || data.write_at(at, rest)).await?;
-            if written == 0 {
-                return Err(UpperError::io("write the data", self.id())(Errno::NOSPC).into());
-            }
-            done += usize::try_from(written).unwrap_or(usize::MAX).min(rest.len());
-        }
-        Ok(())
+        self.change(bytes.len() as u64, || data.write_at(offset, bytes))
+            .await
     }
 
     /// Does a change of `len` bytes, and brings what it needs until it is done. Returns for how many bytes.
@@ -235,6 +239,11 @@ impl MergedFile {
             None => Ok(false),
         }
     }
+}
+
+/// Whether the disk has no room.
+fn is_full(error: &UpperError) -> bool {
+    matches!(error.errno(), Errno::NOSPC | Errno::DQUOT)
 }
 
 impl Drop for MergedFile {

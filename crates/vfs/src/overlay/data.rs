@@ -8,7 +8,7 @@ pub use copy::Copied;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use forebay_types::{BlockRange, ByteRange};
+use forebay_types::{BLOCK, BlockRange, ByteRange};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
@@ -59,7 +59,8 @@ pub enum ReadData {
 /// What came of a change of the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
-    /// It was done, for so many bytes. Less than all only if the disk was full or failed then.
+    /// It was done, for so many bytes from its start, which are there to be read. Less than all only if the disk was full or
+    /// failed then.
     Done(u64),
     /// Nothing was done: blocks are only partly covered, so these bytes must come from below first. See
     /// [`DataFile::fill`].
@@ -124,6 +125,19 @@ impl Content {
     /// Blocks whose bytes below the limit are all in `range`.
     fn covered(&self, range: ByteRange) -> BlockRange {
         BlockRange::inside(range.clamp_to(self.limit), self.limit)
+    }
+
+    /// Where what was written is cut off by a block that did not become one of ours, because it was not written whole: what
+    /// is below counts there still.
+    fn here_until(&self, written: ByteRange) -> u64 {
+        let end = written.end();
+        let block = end / BLOCK;
+        match &self.map {
+            Some(map) if end < self.limit && map.get(block) == Block::Absent => {
+                (block * BLOCK).max(written.start())
+            }
+            _ => end,
+        }
     }
 
     /// Whether a change of `range` changes nothing here.
@@ -363,7 +377,11 @@ impl DataFile {
             let written = ByteRange::new(range.start(), range.start() + done);
             let covered = content.covered(written);
             content.mark(covered, Block::Absent, Block::Dirty).map_err(&io)?;
-            Ok(Changed::Done(done))
+            match content.here_until(written) - range.start() {
+                // Nothing else stops a write after some bytes that the next one would not meet again.
+                0 => Err(io(Errno::NOSPC)),
+                here => Ok(Changed::Done(here)),
+            }
         })
     }
 

@@ -214,7 +214,9 @@ async fn make(mount: &Mount, step: &Step) -> Result<()> {
             let forebay_vfs::merged::MergedOpen::Upper(file) = opened else {
                 panic!("opened for writing, and below");
             };
-            within(file.write_at((*offset).into(), &vec![*len; (*len).into()])).await
+            within(file.write_at((*offset).into(), &vec![*len; (*len).into()]))
+                .await
+                .map(drop)
         }
         Step::Truncate(way, len) => {
             let ino = mount.walk(&path(way)).await?.ino;

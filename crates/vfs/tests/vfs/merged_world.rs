@@ -180,7 +180,7 @@ impl Mount {
             Err(MergedError::NotFound { .. }) => self.create(path).await?,
             opened => opened?,
         };
-        within(file.write_at(0, content.as_bytes())).await
+        within(file.write_at(0, content.as_bytes())).await.map(drop)
     }
 
     /// All bytes of a file, wherever they are.

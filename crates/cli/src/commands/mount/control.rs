@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use forebay_types::ErrorKind;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::commit::{Commit, Done, Stats};
@@ -48,7 +48,7 @@ pub(crate) enum Said {
     Done(Done),
     /// It cannot be done.
     Failed {
-        /// The kind of the error, by its name.
+        /// The word of its kind.
         kind: String,
         message: String,
         hint: Option<String>,
@@ -58,9 +58,8 @@ pub(crate) enum Said {
 /// Does what a peer wants.
 pub(super) async fn obey(peer: UnixStream, committer: Arc<Committer>) -> io::Result<()> {
     let (read, mut write) = peer.into_split();
-    let mut read = BufReader::new(read.take(MAX_ORDER));
-    let mut line = String::new();
-    tokio::time::timeout(SAY_WITHIN, read.read_line(&mut line)).await??;
+    let mut read = BufReader::new(read);
+    let line = tokio::time::timeout(SAY_WITHIN, heard(&mut read, MAX_ORDER)).await??;
     let order: Order = match serde_json::from_str(&line) {
         Ok(order) => order,
         Err(error) => {
@@ -93,7 +92,7 @@ pub(super) async fn obey(peer: UnixStream, committer: Arc<Committer>) -> io::Res
 
 fn failed(error: &CliError) -> Said {
     Said::Failed {
-        kind: format!("{:?}", error.kind()),
+        kind: error.kind().as_str().to_owned(),
         message: error.message().to_owned(),
         hint: error.own_hint().map(str::to_owned),
     }
@@ -103,6 +102,13 @@ async fn say(peer: &mut (impl AsyncWriteExt + Unpin), said: &Said) -> io::Result
     let mut line = serde_json::to_vec(said)?;
     line.push(b'\n');
     peer.write_all(&line).await
+}
+
+/// The next line that the other end says; without its end if that is longer than `most` bytes, or will never come.
+async fn heard(peer: &mut (impl AsyncBufRead + Unpin), most: u64) -> io::Result<String> {
+    let mut line = String::new();
+    peer.take(most).read_line(&mut line).await?;
+    Ok(line)
 }
 
 /// Has the mount on `dir` do it; `watch` hears how far it is.
@@ -133,16 +139,19 @@ pub(crate) async fn order(
     let mut line = serde_json::to_vec(order).map_err(|e| silent(e.into()))?;
     line.push(b'\n');
     write.write_all(&line).await.map_err(silent)?;
-    let mut lines = BufReader::new(read).lines();
-    while let Some(line) = lines.next_line().await.map_err(silent)? {
-        if line.len() as u64 > MAX_SAID {
-            break;
+    let mut read = BufReader::new(read);
+    loop {
+        let line = heard(&mut read, MAX_SAID).await.map_err(silent)?;
+        if !line.ends_with('\n') {
+            return Err(silent(io::ErrorKind::UnexpectedEof.into()));
         }
         match serde_json::from_str(&line).map_err(|e| silent(e.into()))? {
             Said::Progress(stats) => watch(&stats),
             Said::Done(done) => return Ok(done),
             Said::Failed { kind, message, hint } => {
-                let error = CliError::new(kind_of(&kind), message);
+                // That of a later version may be another one.
+                let kind = ErrorKind::from_word(&kind).unwrap_or(ErrorKind::Internal);
+                let error = CliError::new(kind, message);
                 return Err(match hint {
                     Some(hint) => error.hint(hint),
                     None => error,
@@ -150,25 +159,7 @@ pub(crate) async fn order(
             }
         }
     }
-    Err(silent(io::ErrorKind::UnexpectedEof.into()))
 }
 
-/// The kind of this name.
-fn kind_of(name: &str) -> ErrorKind {
-    let all = [
-        ErrorKind::NotFound,
-        ErrorKind::Denied,
-        ErrorKind::Invalid,
-        ErrorKind::Changed,
-        ErrorKind::Corrupt,
-        ErrorKind::Unavailable,
-        ErrorKind::TimedOut,
-        ErrorKind::NoSpace,
-        ErrorKind::Unsupported,
-        ErrorKind::Conflict,
-        ErrorKind::Cancelled,
-        ErrorKind::LocalIo,
-    ];
-    let found = all.into_iter().find(|kind| format!("{kind:?}") == name);
-    found.unwrap_or(ErrorKind::Internal)
-}
+#[cfg(test)]
+mod tests;

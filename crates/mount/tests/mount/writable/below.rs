@@ -337,3 +337,33 @@ fn what_a_file_tells_of_itself() {
     assert!(of("another").served > 0);
     drop((below, above));
 }
+
+#[test]
+fn what_is_brought_for_a_file_is_told_of_it() {
+    // Each read is seen, and none is made that nobody asked for.
+    let Some((_world, overlaid)) = over(&["dir/file"], served(IoMode::Direct)) else {
+        return;
+    };
+    let below = File::open(overlaid.at("dir/file")).unwrap();
+    let above = to_write(&overlaid, "dir/file");
+    let files = || overlaid.mount().status().files;
+    assert!(files().iter().all(|file| (file.fetched, file.requests) == (0, 0)));
+    above.write_all_at(b"a part of a block", MIB + 1).unwrap();
+    let mut bytes = vec![0; 300_000];
+    above.read_exact_at(&mut bytes, 2 * MIB).unwrap();
+    below.read_exact_at(&mut bytes, 2 * MIB).unwrap();
+    for file in files() {
+        assert!(file.fetched >= 300_000 && file.requests > 1, "{file:?}");
+        assert!(file.reads > 0 && file.served >= 300_000, "{file:?}");
+        let rates = (file.fetched_per_served, file.hit_rate);
+        let rate = |part: u64, whole: u64| Some(part as f64 / whole as f64);
+        assert_eq!(
+            rates,
+            (rate(file.fetched, file.served), rate(file.hits, file.reads))
+        );
+    }
+    // It is in the total of the mount, too, once.
+    let status = overlaid.mount().status();
+    assert_eq!(status.reader.fetched, status.files[0].fetched);
+    drop((below, above));
+}

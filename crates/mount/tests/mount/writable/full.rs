@@ -68,3 +68,60 @@ fn a_full_disk_is_told_and_can_be_emptied() {
         drop(overlaid);
     }
 }
+
+#[test]
+fn a_write_that_finds_room_for_a_part_says_how_much() {
+    for how in [How::default(), served(IoMode::Pages), served(IoMode::Direct)] {
+        let dir = directory();
+        let Some(tiny) = Tiny::new(&dir.path().join("tiny"), "8m") else {
+            eprintln!("not run: this process may not mount");
+            return;
+        };
+        let world = World::new();
+        world.put("below", noise(1, 4 * MIB));
+        let how = How {
+            overlay: Some(tiny.0.join("overlay")),
+            ..how
+        };
+        let Some(overlaid) = Overlaid::new(world.source(), how) else {
+            return;
+        };
+        let below = OpenOptions::new().write(true).open(overlaid.at("below")).unwrap();
+        below.write_all_at(&noise(2, 10), 0).unwrap();
+        // Room for a part of what is written over the lower file, and for whole blocks of that.
+        let room = File::create(tiny.0.join("others")).unwrap();
+        let free = rustix::fs::fstatvfs(&room).unwrap();
+        let taken = free.f_bavail * free.f_frsize - 300_000;
+        rustix::fs::fallocate(&room, rustix::fs::FallocateFlags::empty(), 0, taken).unwrap();
+        let (at, new) = (MIB + 5000, noise(3, MIB));
+        let written = below.write_at(&new, at).unwrap();
+        assert!((1..new.len()).contains(&written), "{written}");
+        assert_eq!(
+            errno(below.write_at(&new[written..], at + written as u64)),
+            Some(libc::ENOSPC)
+        );
+        drop(below);
+        let mut bytes = noise(1, 4 * MIB);
+        bytes[..10].copy_from_slice(&noise(2, 10));
+        bytes[at as usize..at as usize + written].copy_from_slice(&new[..written]);
+        assert!(fs::read(overlaid.at("below")).unwrap() == bytes);
+        // The same of a new file.
+        fs::remove_file(overlaid.at("below")).unwrap();
+        drop(room);
+        fs::remove_file(tiny.0.join("others")).unwrap();
+        let mut file = File::create(overlaid.at("new")).unwrap();
+        let (chunk, mut told, mut short) = (noise(4, MIB - 1), Vec::new(), 0);
+        let end = loop {
+            match file.write(&chunk) {
+                Ok(len) => {
+                    told.extend_from_slice(&chunk[..len]);
+                    short += usize::from(len < chunk.len());
+                }
+                Err(error) => break error,
+            }
+        };
+        assert_eq!((end.raw_os_error(), short), (Some(libc::ENOSPC), 1));
+        assert!(fs::read(overlaid.at("new")).unwrap() == told);
+        drop((file, overlaid));
+    }
+}

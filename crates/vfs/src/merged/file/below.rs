@@ -9,7 +9,7 @@ use forebay_types::{ByteRange, Version, printable};
 use super::MergedFile;
 use crate::entry::FileMeta;
 use crate::merged::MergedError;
-use crate::overlay::{DataFile, UpperError};
+use crate::overlay::{DataFile, ReadData, UpperError};
 
 /// Bytes in memory at a time.
 const PIECE: u64 = 4 << 20;
@@ -56,6 +56,51 @@ impl MergedFile {
         printable(path).into()
     }
 
+    /// Reads what is here from here and the rest from below, and keeps none of that.
+    pub(super) async fn read_unkept(
+        &self,
+        data: &DataFile,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> Result<usize, MergedError> {
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            let absent = match data.read_at(&mut buf[done..], at)? {
+                ReadData::Present(len) => return Ok(done + len),
+                ReadData::Absent(absent) => absent,
+            };
+            let is_here = at < absent.start();
+            let end = if is_here { absent.start() } else { absent.end() };
+            let end = usize::try_from(end - offset).unwrap_or(usize::MAX).min(buf.len());
+            let part = &mut buf[done..end];
+            let got = match is_here {
+                false => self.below().await?.read_into(at, part).await?,
+                true => match data.read_at(part, at)? {
+                    ReadData::Present(got) => got,
+                    // What is here stays here.
+                    ReadData::Absent(_) => continue,
+                },
+            };
+            match got < part.len() {
+                false => done = end,
+                // It was cut meanwhile.
+                true if is_here => return Ok(done + got),
+                true => return Err(self.short(at + got as u64, self.below().await?)),
+            }
+        }
+        Ok(done)
+    }
+
+    /// The lower file ends at `at`, and should not.
+    fn short(&self, at: u64, below: &Handle) -> MergedError {
+        MergedError::Short {
+            path: self.path_below(),
+            at,
+            size: below.size(),
+        }
+    }
+
     /// Brings bytes from below, whole blocks, and puts them where they are missing.
     pub(super) async fn bring(&self, data: &DataFile, range: ByteRange) -> Result<(), MergedError> {
         let below = self.below().await?;
@@ -66,11 +111,7 @@ impl MergedFile {
                 .read_at(at, usize::try_from(len).unwrap_or(usize::MAX))
                 .await?;
             if (bytes.len() as u64) < len {
-                return Err(MergedError::Short {
-                    path: self.path_below(),
-                    at: at + bytes.len() as u64,
-                    size: below.size(),
-                });
+                return Err(self.short(at + bytes.len() as u64, below));
             }
             data.fill(at, &bytes)?;
             at += len;

@@ -97,8 +97,15 @@ impl MergedFile {
             if read == 0 {
                 break;
             }
-            self.write_at(to + done, &buffer[..read]).await?;
-            done += read as u64;
+            let written = match self.write_at(to + done, &buffer[..read]).await {
+                // What was copied is told first; whoever asks for the rest hears of this.
+                Err(_) if done > 0 => break,
+                written => written?,
+            };
+            done += written;
+            if written < read as u64 {
+                break;
+            }
         }
         Ok(done)
     }

@@ -143,11 +143,13 @@ fn bytes_that_found_no_room_leave_the_old_ones() {
         .unwrap();
     let file = upper.data(id).unwrap();
     write(&file, 0, &vec![7; BLOCK as usize]);
+    let (_, source) = upper.create(upper.root(), b"source", new(0o600)).unwrap();
+    write(&source, 0, &vec![6; 4 * BLOCK as usize]);
     disk.fill(BLOCK + BLOCK / 2);
     // A block and a half find room: the first counts, the second is below as it was.
     assert_eq!(
         file.write_at(BLOCK, &vec![8; 4 * BLOCK as usize]).unwrap(),
-        Changed::Done(BLOCK + BLOCK / 2)
+        Changed::Done(BLOCK)
     );
     let error = file.write_at(8 * BLOCK, &vec![9; BLOCK as usize]).unwrap_err();
     assert_eq!(error.errno(), Errno::NOSPC);
@@ -169,7 +171,19 @@ fn bytes_that_found_no_room_leave_the_old_ones() {
     assert!(bytes[BLOCK as usize..].iter().all(|byte| *byte == 8));
     disk.empty();
     write(&file, 8 * BLOCK, &vec![9; BLOCK as usize]);
-    drop((file, upper));
+    // The same of a copy.
+    disk.fill(BLOCK + BLOCK / 2);
+    assert_eq!(
+        file.copy_from(&source, 0, 12 * BLOCK, 4 * BLOCK).unwrap(),
+        Copied::Done(BLOCK)
+    );
+    assert_eq!(
+        file.read_at(&mut bytes[..BLOCK as usize], 12 * BLOCK).unwrap(),
+        ReadData::Present(BLOCK as usize)
+    );
+    assert!(bytes[..BLOCK as usize].iter().all(|byte| *byte == 6));
+    disk.empty();
+    drop((file, source, upper));
     let upper = disk.rig.open();
     assert_eq!(absent(&upper.data(id).unwrap()), 2 * BLOCK);
 }
