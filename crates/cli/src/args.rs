@@ -265,6 +265,8 @@ pub(crate) enum BenchCommand {
     Direct(BenchDirectArgs),
     /// Through a mount: handed to the kernel, served, cold, names; beside the file itself, a server that does nothing, and other mounts
     Mount(BenchMountArgs),
+    /// Through a mount that is written to: files, what programs do, manifests; beside the disk itself, and a mount that forwards everything
+    Write(BenchWriteArgs),
     /// A log in the built-in lab server: catching up, polling, many consumers and partitions, look-ups, producing
     Log(BenchLogArgs),
     /// One measured run in a process of its own; orders come on standard input
@@ -276,6 +278,9 @@ pub(crate) enum BenchCommand {
     /// A mount that does nothing in a process of its own; orders come on standard input
     #[command(hide = true)]
     Memory,
+    /// A mount that forwards everything in a process of its own; orders come on standard input
+    #[command(hide = true)]
+    Mirror,
     /// A session of rqbit in a process of its own; orders come on standard input
     #[command(hide = true)]
     Torrents,
@@ -344,6 +349,31 @@ pub(crate) struct BenchMountArgs {
     /// Run other mounts that are installed (s3fs, rclone) beside ours
     #[arg(long)]
     pub(crate) peers: bool,
+    /// Write a bar chart (SVG)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchWriteArgs {
+    /// Which cases, or how their names begin: write, dirty, mixed, git-clone, cargo-build, chunk-first, manifest; all if none is named
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) cases: Vec<String>,
+    /// Bytes of a file, and of a chunk if that is less than 256MiB
+    #[arg(long, default_value = "1GiB", value_name = "SIZE")]
+    pub(crate) size: ByteSize,
+    /// Files of the repository that is cloned, 2 kB each
+    #[arg(long, default_value_t = 5_000)]
+    pub(crate) files: usize,
+    /// Files of the manifest that is mounted
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) entries: usize,
+    /// Where to write; otherwise beside the cache
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// Repetitions of each case; medians are shown
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
     /// Write a bar chart (SVG)
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,

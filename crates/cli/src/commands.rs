@@ -32,7 +32,11 @@ fn say_old_variables(command: &Command, env: &Env) {
         Command::Mount(args) => args.detached,
         Command::Bench(command) => matches!(
             command,
-            BenchCommand::Worker | BenchCommand::Serve | BenchCommand::Memory | BenchCommand::Torrents
+            BenchCommand::Worker
+                | BenchCommand::Serve
+                | BenchCommand::Memory
+                | BenchCommand::Mirror
+                | BenchCommand::Torrents
         ),
         _ => false,
     };
@@ -80,7 +84,9 @@ pub(crate) fn run(cli: Cli) -> Result<()> {
         Command::Bench(BenchCommand::Direct(args)) => bench::direct(&session, &args),
         Command::Bench(BenchCommand::Mount(args)) => bench::mount(&session, &args),
         Command::Bench(BenchCommand::Log(args)) => bench::log(&session, &args),
+        Command::Bench(BenchCommand::Write(args)) => bench::write(&session, &args),
         Command::Bench(BenchCommand::Memory) => bench::memory(),
+        Command::Bench(BenchCommand::Mirror) => bench::mirror(),
         Command::Bench(BenchCommand::Torrents) => bench::torrents(),
         Command::Bench(BenchCommand::Worker) => bench::worker(&session),
         Command::Bench(BenchCommand::Serve) => bench::serve(),

@@ -3,18 +3,21 @@
 //! Each run is a process of its own (`worker`), so that CPU time and peak memory are its own, and so is the lab
 //! server ([`serve`]). Ours and the baseline take turns, A B A B; medians are shown, the first pair is thrown away.
 //! `cases` says what is measured and what docs/benchmarks.md promises, `engine` and `cached` do it, `report` says what
-//! comes out. Caches of runs are temporary directories beside the user's. Disks are measured by `direct`, mounts by `mount`, topics by
-//! `log`, torrents by `torrent`.
+//! comes out. Caches of runs are temporary directories beside the user's. Disks are measured by `direct`, mounts by `mount` and
+//! `write`, topics by `log`, torrents by `torrent`. Mounts are processes (`daemon`), their readers workers (`job`).
 
 mod cached;
 mod cases;
+mod daemon;
 mod direct;
 mod engine;
+mod job;
 mod log;
 mod mount;
 mod peers;
 mod plot;
 mod prepare;
+mod program;
 mod report;
 mod sample;
 mod server;
@@ -26,12 +29,14 @@ mod torrent;
 mod turns;
 mod work;
 mod worker;
+mod write;
 
 pub(crate) use direct::run as direct;
 pub(crate) use log::run as log;
 pub(crate) use mount::run as mount;
 pub(crate) use sample::cpu_time;
 pub(crate) use work::lab_options;
+pub(crate) use write::run as write;
 
 use std::path::Path;
 
@@ -60,6 +65,7 @@ pub(crate) fn read(session: &Session, args: &BenchReadArgs) -> Result<()> {
             big: args.size.bytes() * 10,
             exact: args.size.bytes(),
             small: args.objects,
+            ..LabSpec::default()
         })
     };
     let lab = args.lab.then(start).transpose()?;
@@ -122,7 +128,12 @@ pub(crate) fn worker(session: &Session) -> Result<()> {
 
 /// The mount that does nothing, in this process, until standard input ends.
 pub(crate) fn memory() -> Result<()> {
-    mount::memory()
+    daemon::memory()
+}
+
+/// The mount that forwards everything, in this process, until standard input ends.
+pub(crate) fn mirror() -> Result<()> {
+    daemon::mirror()
 }
 
 /// A session of rqbit, in this process, until standard input ends.

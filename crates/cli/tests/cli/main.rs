@@ -9,6 +9,7 @@ mod bench_direct;
 mod bench_log;
 mod bench_mount;
 mod bench_torrent;
+mod bench_write;
 mod caching;
 mod commit_killed;
 mod direct;

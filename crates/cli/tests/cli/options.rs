@@ -79,7 +79,19 @@ const TESTED: &[(&str, &[&str])] = &[
             "--plot",
         ],
     ),
-    // mount.rs, mount_status.rs
+    // bench_write.rs
+    (
+        "bench write",
+        &[
+            "--cases",
+            "--size",
+            "--files",
+            "--entries",
+            "--dir",
+            "--runs",
+            "--plot",
+        ],
+    ),
     // mount.rs, mount_status.rs; mount_writable.rs
     (
         "mount",

@@ -343,3 +343,19 @@ impl Case {
         }
     }
 }
+
+/// The cases whose names begin as one of those that were asked for; all if none was.
+pub(super) fn named<T>(mut cases: Vec<T>, asked: &[String], name: fn(&T) -> &'static str) -> Result<Vec<T>> {
+    if asked.is_empty() {
+        return Ok(cases);
+    }
+    let known: Vec<&str> = cases.iter().map(name).collect();
+    for asked in asked {
+        if !known.iter().any(|known| known.starts_with(asked.as_str())) {
+            let message = format!("there is no case '{}'", forebay_types::printable(asked));
+            return Err(CliError::usage(message).hint(format!("cases are {}", known.join(", "))));
+        }
+    }
+    cases.retain(|case| asked.iter().any(|asked| name(case).starts_with(asked.as_str())));
+    Ok(cases)
+}

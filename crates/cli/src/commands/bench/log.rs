@@ -37,7 +37,7 @@ pub(crate) fn run(session: &Session, args: &BenchLogArgs) -> Result<()> {
         standard: true,
         big: args.size.bytes(),
         exact: args.size.bytes(),
-        small: 0,
+        ..LabSpec::default()
     })?;
     let mut report = Report::new(
         "log",

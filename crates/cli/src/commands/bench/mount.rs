@@ -1,40 +1,28 @@
 //! `forebay bench mount`: reading through a mount.
 //!
-//! `plan` says what is measured, against what, and what is promised. Who serves is a process (`daemon`): ours, a server
-//! that does nothing but answer from memory, or somebody else's mount (`peers`). Who reads is a worker (`job`), or a
+//! `plan` says what is measured, against what, and what is promised. Who serves is a process (`super::daemon`): ours, a server
+//! that does nothing but answer from memory, or somebody else's mount (`peers`). Who reads is a worker (`super::job`), or a
 //! program as it is (`ls`). CPU time is that of both together. Ours and the other take turns. Torrents are `super::torrent`.
 
-mod daemon;
-mod job;
 mod peers;
 mod plan;
 mod side;
 
-use forebay_mount::MemoryMount;
-use forebay_types::ErrorKind;
 use indicatif::ProgressBar;
 
 use super::answer;
 use super::cases::{Baseline, Terms};
 use super::report::{Report, Row};
-use super::sample::{Sample, Who};
+use super::sample::Who;
 use super::server::{LabProcess, LabSpec};
 use super::turns::Turns;
 use crate::args::BenchMountArgs;
-use crate::exit::{CliError, Result};
+use crate::exit::Result;
 use crate::progress;
 use crate::session::Session;
 
-#[cfg(feature = "torrent")]
-pub(super) use daemon::Daemon;
-pub(super) use daemon::memory;
-#[cfg(feature = "torrent")]
-pub(super) use job::{Job, in_threads};
-pub(super) use job::{Orders, work};
 use plan::{Against, Case};
 use side::{Field, Side};
-#[cfg(feature = "torrent")]
-pub(super) use side::{forebay, largest, whole};
 
 /// `forebay bench mount`.
 pub(crate) fn run(session: &Session, args: &BenchMountArgs) -> Result<()> {
@@ -48,6 +36,7 @@ pub(crate) fn run(session: &Session, args: &BenchMountArgs) -> Result<()> {
         big: args.size.bytes() * 10,
         exact: args.size.bytes(),
         small: args.entries,
+        ..LabSpec::default()
     })?;
     let mut report = Report::new("mount", "standard: 30 ms, 90 MB/s per connection, random bytes");
     let runs = args.runs.max(1);
@@ -115,20 +104,3 @@ fn terms(case: &Case) -> Terms {
         most_fetched: None,
     }
 }
-
-/// A sample of something that is not reading.
-fn timed(seconds: f64, cpu_seconds: f64) -> Sample {
-    Sample {
-        seconds,
-        cpu_seconds,
-        p50_ms: Some(seconds * 1e3),
-        ..Sample::default()
-    }
-}
-
-pub(super) fn lost(what: &str, error: &dyn std::fmt::Display) -> CliError {
-    CliError::new(ErrorKind::Unavailable, format!("{what}: {error}"))
-}
-
-/// The file in a mounted directory of the server that does nothing.
-const NAME: &str = MemoryMount::NAME;

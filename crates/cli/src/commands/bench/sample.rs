@@ -193,8 +193,17 @@ pub(crate) fn cpu_time_of(pid: u32) -> Duration {
 
 /// The most memory a process ever had, in MiB: `self`, or one by its number. Zero where /proc does not tell.
 pub(crate) fn peak_rss_mib(process: &str) -> f64 {
+    memory_mib(process, "VmHWM:")
+}
+
+/// The memory of a process that is its own and no file's, in MiB.
+pub(crate) fn anonymous_mib(process: &str) -> f64 {
+    memory_mib(process, "RssAnon:")
+}
+
+fn memory_mib(process: &str, which: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(which));
     let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
     kib.unwrap_or(0.0) / 1024.0
 }

@@ -10,12 +10,13 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 
 use super::direct;
+use super::job;
 use super::log;
-use super::mount;
 use super::sample::{Sample, Spec};
 #[cfg(feature = "torrent")]
 use super::torrent;
 use super::work;
+use super::write;
 use crate::exit::{CliError, Result};
 use crate::session::Session;
 
@@ -24,8 +25,9 @@ use crate::session::Session;
 pub(super) enum Orders {
     Read(Spec),
     Direct(direct::Spec),
-    Mount(mount::Orders),
+    Job(job::Orders),
     Log(log::Spec),
+    Write(write::Orders),
     #[cfg(feature = "torrent")]
     Torrent(torrent::Orders),
 }
@@ -35,7 +37,7 @@ impl Orders {
         match self {
             Self::Read(spec) => spec.config.as_deref(),
             Self::Direct(spec) => spec.config.as_deref(),
-            Self::Mount(_) => None,
+            Self::Job(_) | Self::Write(_) => None,
             Self::Log(spec) => spec.config.as_deref(),
             #[cfg(feature = "torrent")]
             Self::Torrent(_) => None,
@@ -48,8 +50,9 @@ pub(super) fn run(session: &Session) -> Result<()> {
     let sample = match orders()? {
         Orders::Read(spec) => work::run(session, &spec),
         Orders::Direct(spec) => direct::work(session, &spec),
-        Orders::Mount(orders) => mount::work(session, &orders),
+        Orders::Job(orders) => job::work(session, &orders),
         Orders::Log(spec) => log::work(session, &spec),
+        Orders::Write(orders) => write::work(&orders),
         #[cfg(feature = "torrent")]
         Orders::Torrent(orders) => torrent::work(&orders),
     }?;

@@ -3,10 +3,10 @@
 use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 
+use super::super::daemon::Daemon;
 use super::super::peers::{is_installed, lab_env};
 use super::super::report::Row;
 use super::super::server::{BIG, BUCKET, EXACT};
-use super::daemon::Daemon;
 use super::plan::{Case, Setting};
 use super::side::{Field, Side, perform};
 use super::terms;

@@ -2,10 +2,10 @@
 
 use forebay_mount::IoMode;
 
-use super::super::cases::Measure;
-use super::job::Job;
+use super::super::cases::{Measure, named};
+use super::super::job::Job;
 use crate::args::BenchMountArgs;
-use crate::exit::{CliError, Result};
+use crate::exit::Result;
 
 /// One thing that is measured.
 #[derive(Clone, Debug)]
@@ -166,17 +166,5 @@ fn all() -> Vec<Case> {
 
 /// The cases that were named; all if none was.
 pub(super) fn cases(args: &BenchMountArgs) -> Result<Vec<Case>> {
-    let mut cases = all();
-    if args.cases.is_empty() {
-        return Ok(cases);
-    }
-    let known: Vec<&str> = cases.iter().map(|case| case.name).collect();
-    for name in &args.cases {
-        if !known.iter().any(|known| known.starts_with(name.as_str())) {
-            let message = format!("there is no case '{}'", forebay_types::printable(name));
-            return Err(CliError::usage(message).hint(format!("cases are {}", known.join(", "))));
-        }
-    }
-    cases.retain(|case| args.cases.iter().any(|name| case.name.starts_with(name.as_str())));
-    Ok(cases)
+    named(all(), &args.cases, |case| case.name)
 }

@@ -4,20 +4,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use forebay_mount::IoMode;
-use forebay_types::{Clock, SystemClock};
 use tempfile::TempDir;
 
 use super::super::cases::{Case as ReadCase, RANDOM_READERS};
+use super::super::daemon::{Daemon, NAME};
 use super::super::direct::Scratch;
-use super::super::peers::{children_cpu_seconds, lab_env};
+use super::super::job::{Job, Orders};
+use super::super::peers::lab_env;
+use super::super::prepare;
+use super::super::program::{drop_pages, forebay, largest, lost, whole};
 use super::super::sample::{Place, Sample, Spec, Who};
 use super::super::server::{BIG, BUCKET, EXACT, LabProcess};
-use super::super::worker::{self, Orders as WorkerOrders, own_executable};
-use super::super::{direct, prepare};
-use super::daemon::Daemon;
-use super::job::{Job, Orders};
+use super::super::worker::{self, Orders as WorkerOrders};
 use super::plan::{Before, Case, Setting, What};
-use super::{NAME, lost, timed};
 use crate::args::BenchMountArgs;
 use crate::exit::{CliError, Result};
 use crate::session::Session;
@@ -130,18 +129,6 @@ impl<'a> Field<'a> {
     }
 }
 
-/// This program with the user's settings, but a cache of its own in which `size` bytes have room.
-pub(in crate::commands::bench) fn forebay(session: &Session, cache: &Path, size: u64) -> Result<Command> {
-    let mut command = Command::new(own_executable()?);
-    if let Some(config) = &session.config_flag {
-        command.arg("--config").arg(config);
-    }
-    let size = size.saturating_mul(4);
-    command.arg("--quiet").arg("--cache-dir").arg(cache);
-    command.arg("--cache-size").arg(format!("{size}B"));
-    Ok(command)
-}
-
 impl Side {
     pub(super) fn ours() -> Self {
         Self::Ours(None)
@@ -229,7 +216,7 @@ impl Side {
                     endpoint: field.lab.endpoint().to_owned(),
                     prefix: "small".to_owned(),
                 };
-                worker::sample(&WorkerOrders::Mount(orders), case.name).await
+                worker::sample(&WorkerOrders::Job(orders), case.name).await
             }
         }
     }
@@ -269,7 +256,7 @@ pub(super) async fn perform(
 async fn read(field: &Field<'_>, case: &Case, file: &Path) -> Result<Sample> {
     let job = match case.what {
         What::Read(job, _) => job,
-        What::First | What::List => Job::First { bytes: FIRST },
+        What::First | What::List => Job::First { bytes: FIRST, at: 0 },
     };
     reader(field, case, file, job).await
 }
@@ -280,7 +267,7 @@ async fn reader(field: &Field<'_>, case: &Case, file: &Path, job: Job) -> Result
         job,
         size: field.args.size.bytes(),
     };
-    worker::sample(&WorkerOrders::Mount(orders), case.name).await
+    worker::sample(&WorkerOrders::Job(orders), case.name).await
 }
 
 /// Reads the file once, if the case wants it so, as it will be read: the kernel takes memory that was not used for a
@@ -306,33 +293,4 @@ async fn make_ready(field: &Field<'_>, case: &Case, file: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// What the kernel has of a file is dropped.
-fn drop_pages(path: &Path) -> Result<()> {
-    let dropped = std::fs::File::open(path).and_then(|file| direct::drop_from_cache(&file));
-    dropped.map_err(|e| CliError::local(path, "drop from the page cache", &e))
-}
-
-/// A program from its start to its end.
-pub(in crate::commands::bench) fn whole(command: &mut Command, what: &str) -> Result<Sample> {
-    let clock = SystemClock::new();
-    let cpu = children_cpu_seconds();
-    let status = command
-        .stdout(Stdio::null())
-        .status()
-        .map_err(|e| lost(what, &e))?;
-    if !status.success() {
-        return Err(lost(what, &status));
-    }
-    Ok(timed(clock.now().as_secs_f64(), children_cpu_seconds() - cpu))
-}
-
-/// The largest file below a directory.
-pub(in crate::commands::bench) fn largest(dir: &Path) -> Option<PathBuf> {
-    let below = std::fs::read_dir(dir).ok()?.filter_map(|entry| {
-        let path = entry.ok()?.path();
-        if path.is_dir() { largest(&path) } else { Some(path) }
-    });
-    below.max_by_key(|path| path.metadata().map_or(0, |metadata| metadata.len()))
 }

@@ -9,9 +9,10 @@ use forebay_testkit::rqbit::Proxy;
 use forebay_types::{Clock, SystemClock};
 use tempfile::TempDir;
 
-use super::super::mount::{Daemon, forebay, lost};
+use super::super::daemon::Daemon;
 use super::super::peers::is_installed;
 use super::super::prepare;
+use super::super::program::{forebay, lost};
 use super::http::Film;
 use super::lab::{Client, NAME, Order};
 use super::player::Script;

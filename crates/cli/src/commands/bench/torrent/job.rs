@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use forebay_types::{ErrorKind, SystemClock};
 use serde::{Deserialize, Serialize};
 
-use super::super::mount::in_threads;
+use super::super::job::in_threads;
 use super::super::sample::{Done, Sample, Stopwatch};
 use super::http::Film;
 use super::media::Way;

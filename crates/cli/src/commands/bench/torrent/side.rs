@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use forebay_testkit::rqbit::Proxy;
 
-use super::super::mount::{self, Daemon, Job, largest, lost, whole};
+use super::super::daemon::Daemon;
+use super::super::job::{self, Job};
+use super::super::program::{largest, lost, whole};
 use super::super::sample::{Sample, Who};
 use super::super::worker::{self, Orders as WorkerOrders};
 use super::field::{Field, Fresh, Mounted, wait_until};
@@ -122,7 +124,7 @@ impl<'a, 'b> Sides<'a, 'b> {
         let file = largest(&mounted.cache.path().join("objects"))
             .ok_or_else(|| lost("the cache", &"it has no file of the film"))?;
         let size = self.field.args.size.bytes();
-        let orders = WorkerOrders::Mount(mount::Orders::Read {
+        let orders = WorkerOrders::Job(job::Orders::Read {
             file,
             job: IN_ORDER,
             size,
@@ -193,7 +195,7 @@ impl<'a, 'b> Sides<'a, 'b> {
 
     /// The mounted film, in order.
     fn reads(&self, mounted: &Mounted) -> WorkerOrders {
-        WorkerOrders::Mount(mount::Orders::Read {
+        WorkerOrders::Job(job::Orders::Read {
             file: mounted.film(),
             job: IN_ORDER,
             size: self.field.args.size.bytes(),

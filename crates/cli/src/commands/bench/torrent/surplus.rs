@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use forebay_types::ByteSize;
 
-use super::super::mount::lost;
+use super::super::program::lost;
 use super::field::Field;
 use super::http::Film;
 use super::media::AHEAD;

@@ -6,24 +6,27 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use forebay_mount::{IoMode, MemoryMount, MountOptions};
+use forebay_mount::{IoMode, MemoryMount, MirrorMount, MirrorOptions, MountOptions};
 use forebay_types::{Clock, SystemClock};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::super::sample::cpu_time_of;
+use super::program::lost;
 #[cfg(feature = "torrent")]
-use super::super::sample::peak_rss_mib;
-use super::super::worker::{helper, orders};
-use super::{NAME, lost};
+use super::sample::peak_rss_mib;
+use super::sample::{anonymous_mib, cpu_time_of};
+use super::worker::{helper, orders};
 use crate::exit::{CliError, Result};
+
+/// The file in a mounted directory of the server that does nothing.
+pub(super) const NAME: &str = MemoryMount::NAME;
 
 /// How long a mount may take to appear, and to go.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A mounted directory and the process behind it. Unmounted, and the process ended, when dropped.
-pub(in crate::commands::bench) struct Daemon {
+pub(super) struct Daemon {
     child: Child,
     dir: TempDir,
     what: String,
@@ -31,7 +34,7 @@ pub(in crate::commands::bench) struct Daemon {
 
 impl Daemon {
     /// Starts `command`, which mounts on the directory that it is given, in the foreground, and waits until that is seen.
-    pub(in crate::commands::bench) fn start(what: &str, dir: TempDir, command: &mut Command) -> Result<Self> {
+    pub(super) fn start(what: &str, dir: TempDir, command: &mut Command) -> Result<Self> {
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -49,6 +52,17 @@ impl Daemon {
         };
         let child = helper("memory", &orders)?;
         Self::wait_for("the server that does nothing", dir, child)
+    }
+
+    /// A file system that forwards each operation to the directory `shown`.
+    pub(super) fn mirror(dir: TempDir, shown: &Path, io: IoMode) -> Result<Self> {
+        let orders = Mirror {
+            dir: dir.path().to_owned(),
+            shown: shown.to_owned(),
+            direct: io == IoMode::Direct,
+        };
+        let child = helper("mirror", &orders)?;
+        Self::wait_for("the mirror", dir, child)
     }
 
     fn wait_for(what: &str, dir: TempDir, child: Child) -> Result<Self> {
@@ -70,18 +84,23 @@ impl Daemon {
         Ok(daemon)
     }
 
-    pub(in crate::commands::bench) fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// What it has used of the CPUs.
-    pub(in crate::commands::bench) fn cpu(&self) -> Duration {
+    pub(super) fn cpu(&self) -> Duration {
         cpu_time_of(self.child.id())
+    }
+
+    /// The memory that it has, but for files, in MiB.
+    pub(super) fn anonymous_mib(&self) -> f64 {
+        anonymous_mib(&self.child.id().to_string())
     }
 
     /// The most memory that it ever had.
     #[cfg(feature = "torrent")]
-    pub(in crate::commands::bench) fn peak_rss_mib(&self) -> f64 {
+    pub(super) fn peak_rss_mib(&self) -> f64 {
         peak_rss_mib(&self.child.id().to_string())
     }
 }
@@ -120,22 +139,48 @@ struct Memory {
     direct: bool,
 }
 
-/// Serves until standard input ends, in this process.
-pub(in crate::commands::bench) fn memory() -> Result<()> {
+/// Orders for the one that forwards.
+#[derive(Debug, Serialize, Deserialize)]
+struct Mirror {
+    dir: PathBuf,
+    shown: PathBuf,
+    direct: bool,
+}
+
+/// Serves a file in memory until standard input ends, in this process.
+pub(super) fn memory() -> Result<()> {
     let orders: Memory = orders()?;
     let options = MountOptions {
         source: NAME.to_owned(),
-        io: if orders.direct {
-            IoMode::Direct
-        } else {
-            IoMode::Pages
-        },
+        io: io(orders.direct),
         ..MountOptions::default()
     };
     // Each page its own, as a file has them.
     let bytes = vec![1; orders.size as usize];
     let mount = MemoryMount::start(&orders.dir, bytes, &options)?;
-    let failed = |e: std::io::Error| CliError::new(e.kind().into(), e.to_string());
-    std::io::stdin().read_to_end(&mut Vec::new()).map_err(failed)?;
+    until_the_end()?;
     mount.unmount().map_err(failed)
+}
+
+/// Serves a directory until standard input ends, in this process.
+pub(super) fn mirror() -> Result<()> {
+    let orders: Mirror = orders()?;
+    let mut options = MirrorOptions::default();
+    options.mount.io = io(orders.direct);
+    let mirror = MirrorMount::start(&orders.shown, &orders.dir, &options)?;
+    until_the_end()?;
+    mirror.unmount().map_err(failed)
+}
+
+fn io(direct: bool) -> IoMode {
+    if direct { IoMode::Direct } else { IoMode::Pages }
+}
+
+fn until_the_end() -> Result<()> {
+    let read = std::io::stdin().read_to_end(&mut Vec::new());
+    read.map(drop).map_err(failed)
+}
+
+fn failed(error: std::io::Error) -> CliError {
+    CliError::new(error.kind().into(), error.to_string())
 }

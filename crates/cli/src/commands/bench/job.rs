@@ -9,17 +9,17 @@ use forebay_types::{Clock, ErrorKind, SystemClock};
 use object_store::path::Path as Key;
 use serde::{Deserialize, Serialize};
 
-use super::super::cases::RANDOM_READERS;
-use super::super::engine::random_ranges;
-use super::super::sample::{Done, Sample, Stopwatch};
-use super::super::server::BUCKET;
-use super::super::work::lab_options;
+use super::cases::RANDOM_READERS;
+use super::engine::random_ranges;
+use super::sample::{Done, Sample, Stopwatch};
+use super::server::BUCKET;
+use super::work::lab_options;
 use crate::exit::{CliError, Result};
 use crate::session::Session;
 
 /// What it is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(in crate::commands::bench) enum Orders {
+pub(super) enum Orders {
     /// Read a file. `size`: how much of it random ranges are in.
     Read { file: PathBuf, job: Job, size: u64 },
     /// List what lies below a prefix of the lab, page by page, and nothing else.
@@ -28,7 +28,7 @@ pub(in crate::commands::bench) enum Orders {
 
 /// A way of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(in crate::commands::bench) enum Job {
+pub(super) enum Job {
     /// All of it in order.
     Sequential { block: usize },
     /// All of it in order, through a mapping.
@@ -37,15 +37,15 @@ pub(in crate::commands::bench) enum Job {
     Random { block: usize, threads: usize },
     /// The ranges of `bench read`'s random case, by as many threads.
     RandomRanges,
-    /// Its first bytes: open and read, after a look at it.
-    First { bytes: usize },
+    /// The first bytes that are read of it: open and read, after a look at it.
+    First { bytes: usize, at: u64 },
 }
 
 /// For how long random blocks are read.
 const RANDOM_FOR: Duration = Duration::from_secs(1);
 
 /// One run, in this process.
-pub(in crate::commands::bench) fn work(session: &Session, orders: &Orders) -> Result<Sample> {
+pub(super) fn work(session: &Session, orders: &Orders) -> Result<Sample> {
     let done = match orders {
         Orders::List { endpoint, prefix } => session.block_on(list(session, endpoint, prefix))?,
         Orders::Read { file, job, size } => {
@@ -89,9 +89,9 @@ fn perform(file: &File, job: Job, size: u64, clock: &SystemClock) -> io::Result<
             }
         }
         Job::Map => map(file).map(|len| (len, Vec::new())),
-        Job::First { bytes } => {
+        Job::First { bytes, at } => {
             let mut buffer = vec![1; bytes];
-            let len = rustix::io::pread(file, &mut buffer, 0)?;
+            let len = rustix::io::pread(file, &mut buffer, at)?;
             Ok((len as u64, Vec::new()))
         }
         Job::Random { block, threads } => {
@@ -133,7 +133,7 @@ fn perform(file: &File, job: Job, size: u64, clock: &SystemClock) -> io::Result<
 /// Bytes read, and how long each read took.
 type Read = (u64, Vec<Duration>);
 
-pub(in crate::commands::bench) fn in_threads(
+pub(super) fn in_threads(
     threads: usize,
     each: impl Fn(usize) -> io::Result<Read> + Sync,
 ) -> io::Result<Read> {
