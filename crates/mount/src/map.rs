@@ -50,6 +50,11 @@ impl Map {
         Some(Self { start, len })
     }
 
+    /// How long the file was.
+    pub(crate) fn len(&self) -> u64 {
+        self.len as u64
+    }
+
     /// The `size` bytes from `offset` on. `None` if some are not in memory, where to take them would wait for the disk, or
     /// lie behind what was the end.
     pub(crate) fn here(&self, offset: u64, size: usize) -> Option<Piece> {

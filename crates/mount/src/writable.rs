@@ -8,6 +8,7 @@
 mod attributes;
 mod directories;
 mod files;
+mod mapped;
 mod names;
 mod open_files;
 mod reads;

@@ -87,7 +87,7 @@ pub use attrs::{
     Attrs, Data, NodeAttrs, NodeId, NodeKind, Origin, SetAttrs, SetTime, SpecialKind, UpperEntry,
 };
 pub use changes::{Changes, ContentChange, UpperChange, What, Whence};
-pub use data::{Changed, Copied, DataFile, ReadData};
+pub use data::{Changed, Copied, DataFile, Present, ReadData};
 pub use error::{OverlayError, UpperError};
 pub use stats::UpperStats;
 pub use upper::{Hold, NamedEntry, NewNode, Removed, Rename, Upper};

@@ -9,6 +9,7 @@ use forebay_vfs::overlay::{NodeKind, UpperError};
 use rustix::io::Errno;
 
 use super::attributes::node_attr;
+use super::mapped::Mapped;
 use super::{ABOVE, Referred, Refusal, Writable};
 use crate::abi::fopen;
 use crate::fs::{Failed, LowerFile};
@@ -27,6 +28,7 @@ pub(super) struct OpenFile {
     pub(super) file: Arc<MergedFile>,
     /// Its backing file is held as long as the kernel may use it by itself.
     pub(super) opened: Opened,
+    pub(super) mapped: Mapped,
     pub(super) figures: FileCounters,
     pub(super) failed: Failed,
 }
@@ -213,6 +215,7 @@ impl Writable {
             ino,
             file,
             opened,
+            mapped: Mapped::default(),
             figures: FileCounters::new(&self.fs.clock),
             failed: Failed::default(),
         }));

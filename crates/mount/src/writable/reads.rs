@@ -42,11 +42,16 @@ impl Writable {
         Counters::count(&self.fs.counters.reads);
         Counters::count(&opening.figures().reads);
         let size = (size as usize).min(scratch.len());
+        let reply = match opening {
+            Opening::Above(open) => match open.mapped.answer(&file, offset, size, reply) {
+                Ok(len) => return self.at_once(opening, len),
+                Err(reply) => reply,
+            },
+            Opening::Below(..) => reply,
+        };
         match file.try_read_at(offset, &mut scratch[..size]) {
             Some(Ok(len)) => {
-                Counters::count(&self.fs.counters.at_once);
-                Counters::count(&opening.figures().at_once);
-                self.was_read(opening, len);
+                self.at_once(opening, len);
                 reply.bytes(&[&scratch[..len]]);
                 return;
             }
@@ -87,6 +92,12 @@ impl Writable {
         opening
             .failed()
             .note(range, refusal.errno, begun, self.fs.clock.now());
+    }
+
+    fn at_once(&self, opening: &Opening, len: usize) {
+        Counters::count(&self.fs.counters.at_once);
+        Counters::count(&opening.figures().at_once);
+        self.was_read(opening, len);
     }
 
     fn was_read(&self, opening: &Opening, len: usize) {

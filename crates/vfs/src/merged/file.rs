@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use tokio::sync::OnceCell;
 
 use super::{MergedError, Shared};
-use crate::overlay::{Changed, Data, DataFile, Hold, NodeId, Origin, ReadData, UpperError};
+use crate::overlay::{Changed, Data, DataFile, Hold, NodeId, Origin, Present, ReadData, UpperError};
 
 /// All files that somebody has open.
 pub(super) type Files = Mutex<HashMap<NodeId, Weak<MergedFile>>>;
@@ -132,6 +132,12 @@ impl MergedFile {
             },
             None => self.below.get()?.try_read_at(offset, buf).map(Ok),
         }
+    }
+
+    /// The `size` bytes from `offset` on, or up to the end of the file, where they lie on the local disk. `None`: they are not
+    /// all there, or the disk failed, which [`Self::read_at`] tells.
+    pub fn present(&self, offset: u64, size: usize) -> Option<Present<'_>> {
+        self.data.get()?.present(offset, size).ok().flatten()
     }
 
     /// Reads from `offset` on until `buf` is full or the file ends. What comes from below is kept, in whole blocks, if the

@@ -56,6 +56,28 @@ pub enum ReadData {
     Absent(ByteRange),
 }
 
+/// Bytes of a file that are here, to be taken from where they lie. As long as this lives nothing is cut off the file; others
+/// may write to it.
+#[derive(Debug)]
+pub struct Present<'a> {
+    file: &'a DataFile,
+    range: ByteRange,
+    _uncut: RwLockReadGuard<'a, Content>,
+}
+
+impl Present<'_> {
+    /// Which.
+    pub fn range(&self) -> ByteRange {
+        self.range
+    }
+}
+
+impl AsFd for Present<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.fd()
+    }
+}
+
 /// What came of a change of the content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Changed {
@@ -250,6 +272,24 @@ impl DataFile {
         read_at(&self.fd, buf, offset)
             .map(ReadData::Present)
             .map_err(self.io("read the data"))
+    }
+
+    /// The `size` bytes from `offset` on, or up to the end of the file, without reading them. `None`: some must come from
+    /// below first.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn present(&self, offset: u64, size: usize) -> Result<Option<Present<'_>>, UpperError> {
+        let content = self.read();
+        let range = ByteRange::at(offset, size as u64).clamp_to(self.len()?);
+        if content.absent_in(range).is_some() {
+            return Ok(None);
+        }
+        Ok(Some(Present {
+            file: self,
+            range,
+            _uncut: content,
+        }))
     }
 
     /// Writes `bytes` at `offset`; the file grows if need be.

@@ -2,8 +2,10 @@
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
 use forebay_mount::IoMode;
+use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::{How, Overlaid, served};
 use crate::shared::Place;
@@ -14,15 +16,25 @@ impl Overlaid {
     fn kill(&mut self) {
         let device = fs::metadata(self.at("")).unwrap().dev();
         let running = self.running.take().unwrap();
-        let minor = rustix::fs::minor(device);
-        let abort = format!("/sys/fs/fuse/connections/{minor}/abort");
-        if let Err(error) = fs::write(&abort, "1") {
-            eprintln!("not aborted: {error}");
-        }
+        abort(rustix::fs::minor(device));
         running.runtime.shutdown_background();
         drop((running.mount, running.merged));
         assert!(self.start());
     }
+}
+
+/// Aborts the connection of a mounted file system.
+fn abort(minor: u32) {
+    let abort = |dir: &Path| fs::write(dir.join(minor.to_string()).join("abort"), "1");
+    if abort(Path::new("/sys/fs/fuse/connections")).is_ok() {
+        return;
+    }
+    // Where they are usually shown nothing is mounted; wherever it is, they are the same.
+    let dir = tempfile::tempdir().unwrap();
+    rustix::mount::mount(c"fusectl", dir.path(), c"fusectl", MountFlags::empty(), c"").unwrap();
+    let written = abort(dir.path());
+    rustix::mount::unmount(dir.path(), UnmountFlags::DETACH).unwrap();
+    written.unwrap();
 }
 
 #[test]
