@@ -1,6 +1,7 @@
 //! A tree with changes on top, changed by ordinary programs.
 
 mod below;
+mod cut;
 mod dead;
 mod full;
 mod killed;
