@@ -15,6 +15,7 @@ use super::super::program::{forebay, lost};
 use super::super::server::{BUCKET, CONTENTS, LabProcess, LabSpec, MANIFEST};
 use super::plan::Setting;
 use super::programs;
+use super::side::remove;
 use crate::args::BenchWriteArgs;
 use crate::exit::{CliError, Result};
 use crate::session::Session;
@@ -161,6 +162,11 @@ impl Place {
     /// Where the overlay has the contents of files.
     pub(super) fn contents(&self) -> PathBuf {
         self.overlay().join("data")
+    }
+
+    /// Takes away what was written to the tree, which nobody has mounted.
+    pub(super) fn forget(&self) -> Result<()> {
+        remove(&self.overlay())
     }
 
     /// Mounts the tree, to be written to.

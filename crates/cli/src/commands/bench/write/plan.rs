@@ -55,7 +55,7 @@ pub(super) enum What {
 pub(super) enum Of {
     /// A file that was written in the mount.
     New,
-    /// One that was there before, of which a quarter was written again.
+    /// One that was there before, of which a quarter was written again, and nothing was read since.
     Lower,
 }
 

@@ -98,6 +98,11 @@ impl<'a, 'b> Sides<'a, 'b> {
 
     /// Mounts, and makes what is read or written again; what the last run left is gone, or on the disk.
     async fn make_ready(&mut self, who: Who) -> Result<()> {
+        if let (Who::Ours, What::Read(_, Of::Lower)) = (who, self.case.what) {
+            // What is read is kept above: the next read would find all of it there.
+            self.ours = None;
+            self.place.forget()?;
+        }
         if self.daemon(who).is_none() {
             self.start(who).await?;
         }
@@ -120,8 +125,9 @@ impl<'a, 'b> Sides<'a, 'b> {
     async fn start(&mut self, who: Who) -> Result<()> {
         let Case { setting, what, .. } = *self.case;
         if who == Who::Ours {
-            if let What::Read(_, Of::Lower) = what {
-                self.write_new(&self.place.tree().join(NAME)).await?;
+            let lower = self.place.tree().join(NAME);
+            if matches!(what, What::Read(_, Of::Lower)) && !lower.exists() {
+                self.write_new(&lower).await?;
             }
             self.ours = Some(self.place.mount(self.field, setting)?);
             let file = self.target(who)?;
@@ -249,7 +255,7 @@ async fn settled(lab: &LabProcess) -> Result<Asked> {
 }
 
 /// Removes what the last run made, if it did.
-fn remove(path: &Path) -> Result<()> {
+pub(super) fn remove(path: &Path) -> Result<()> {
     let removed = if path.is_dir() {
         std::fs::remove_dir_all(path)
     } else {
