@@ -79,7 +79,7 @@ pub(crate) enum Command {
     Mount(MountArgs),
     /// Take such a file system away
     Unmount(UnmountArgs),
-    /// Give back what was written in a mount: contents into its store, and a new manifest
+    /// Give back what was written in a mount: to the objects of a bucket, or as contents and a new manifest
     Commit(CommitArgs),
     /// What the cache has and did
     #[command(subcommand)]
@@ -205,11 +205,11 @@ pub(crate) struct UnmountArgs {
 pub(crate) struct CommitArgs {
     /// The directory that it is mounted on, with --writable
     pub(crate) dir: PathBuf,
-    /// Where the new manifest goes; otherwise beside the one that is mounted, with the time behind its name
+    /// Of a mounted manifest, where the new one goes; otherwise beside the one that is mounted, with the time behind its name
     #[arg(short, long, value_name = "URL")]
     pub(crate) output: Option<String>,
-    /// Replace a manifest that is there
-    #[arg(long, requires = "output")]
+    /// Replace a manifest that is there; in a bucket, what somebody else changed meanwhile, too
+    #[arg(long)]
     pub(crate) replace: bool,
     /// Write only what changed; always in the draft format
     #[arg(long)]

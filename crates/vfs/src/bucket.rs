@@ -167,7 +167,7 @@ impl BucketNamespace {
 }
 
 /// The key `path` below `prefix`, if there can be such a key.
-fn below(prefix: &Path, path: &str) -> Option<Path> {
+pub(crate) fn below(prefix: &Path, path: &str) -> Option<Path> {
     let key = if prefix.is_root() {
         path.to_owned()
     } else {

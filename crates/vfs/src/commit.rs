@@ -1,4 +1,8 @@
-//! What was changed on top of a manifest becomes a new manifest, and new contents in its store.
+//! What was changed on top of a manifest becomes a new manifest, and new contents in its store; on top of a bucket, its
+//! objects.
+//!
+//! The second is [`commit_bucket`]'s: see `bucket`. Both share what reads and sends files: `bring`, `memory`, `parts`,
+//! `again`. What follows is of manifests.
 //!
 //! [`commit`] takes a [`Working`] tree and a [`CommitOrder`]: the base, where contents and the manifest go, and
 //! [`CommitOptions`]. `plan` lists the names of the new tree; `format` chooses how it is written down, and says why if
@@ -31,13 +35,18 @@
 //! microseconds. Each name of a file with several is a file of its own. Pipes, sockets and devices are left out, and told
 //! ([`Committed::left_out`]). A link has to lead into the tree.
 
+mod again;
+mod bring;
+mod bucket;
 mod build;
 mod engine;
 mod error;
 mod format;
 mod links;
+mod memory;
 mod merged;
 mod options;
+mod parts;
 mod pieces;
 mod plan;
 mod progress;
@@ -62,6 +71,9 @@ use self::progress::add;
 use self::upload::Uploader;
 use crate::overlay::{NodeId, SpecialKind};
 
+pub use bucket::{
+    BucketCommitted, BucketOptions, BucketOrder, Conflict, ConflictWhy, LeftOut, commit_bucket,
+};
 pub use error::{BelowError, CommitError};
 pub use format::DraftReason;
 pub use options::{CommitOptions, CommitOrder, ManifestPlace, ObjectPlace};

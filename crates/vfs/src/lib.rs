@@ -13,7 +13,8 @@
 //! Local changes on top of such a tree are in [`overlay`]: names and attributes in a journal, written files as files with a
 //! map of what is still below. It survives `kill -9` at any moment, and asks nothing of the lower tree by itself. What the
 //! kernel sees of both is in [`merged`]: the same questions as to a tree, everything that changes names, and files that can
-//! be written. Changes on top of a manifest become a new manifest in [`commit`](mod@commit).
+//! be written. Changes on top of a manifest become a new manifest in [`commit`](mod@commit),
+//! those on top of a bucket its objects.
 //!
 //! # What holds
 //!

@@ -28,6 +28,7 @@
 //! stays removed. A lower directory that is gone has no names: those above stay.
 
 mod attr;
+mod commit;
 mod create;
 mod error;
 mod file;
@@ -44,6 +45,7 @@ mod xattr;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use forebay_reader::Reader;
 
@@ -104,6 +106,8 @@ struct Shared {
     reader: Reader,
     options: MergedOptions,
     files: Files,
+    /// Commits change what is below: no name is known to be free there.
+    is_put_below: AtomicBool,
 }
 
 impl Merged {
@@ -115,6 +119,7 @@ impl Merged {
             reader,
             options,
             files: Files::default(),
+            is_put_below: AtomicBool::new(false),
         };
         Self {
             shared: Arc::new(shared),

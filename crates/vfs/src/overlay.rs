@@ -60,6 +60,10 @@
 //! in the middle of a fill may leave the mtime of that moment. Only extended attributes that begin with `user.` are kept;
 //! those that begin with `user.forebay.` are ours.
 //!
+//! **What is hidden.** Over a lower tree that can change ([`Upper::open_with_ledger`]) the version of each lower file that is
+//! hidden is known, noted in the record that hides it, and what a commit put below is known as such
+//! ([`Upper::record_put`]), until it is let go of ([`Upper::settle`]).
+//!
 //! **Locks.** The names are under one lock, held while a record is written and never while content is read or written.
 //! Each file has its own. They are taken in this order: the table of open files, a file, the one who syncs, the names.
 
@@ -77,6 +81,7 @@ mod recover;
 mod shared;
 mod state;
 mod stats;
+mod survey;
 mod sys;
 #[cfg(test)]
 mod tests;
@@ -84,13 +89,16 @@ mod upper;
 mod xattr;
 
 pub use attrs::{
-    Attrs, Data, NodeAttrs, NodeId, NodeKind, Origin, SetAttrs, SetTime, SpecialKind, UpperEntry,
+    Attrs, Data, DataStamp, NodeAttrs, NodeId, NodeKind, Origin, SetAttrs, SetTime, SpecialKind, UpperEntry,
 };
 pub use changes::{Changes, ContentChange, UpperChange, What, Whence};
 pub use data::{Changed, Copied, DataFile, Present, ReadData};
 pub use error::{OverlayError, UpperError};
 pub use stats::UpperStats;
-pub use upper::{Hold, NamedEntry, NewNode, Removed, Rename, Upper};
+pub use survey::{Survey, Surveyed, Thing};
+pub use upper::{
+    DIR_VERSION, Found, Hold, KnownVersion, NamedEntry, NewNode, Recorded, Removed, Rename, Upper,
+};
 pub use xattr::SetXattr;
 
 pub(crate) use names::{check, join_lower, shown};

@@ -40,7 +40,7 @@ use crate::env::{DETACHED_URL, Env};
 use crate::exit::{CliError, Result};
 use crate::session::{Session, interrupted};
 pub(crate) use commit::run as commit;
-use committer::Committer;
+use committer::{Base, Committer};
 use socket::{Purpose, Socket};
 use subject::{Opened, Subject};
 use watch::Watch;
@@ -169,7 +169,8 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
     let runtime = Handle::current();
     let (mount, merged) = if args.writable {
         let overlay = writable::dir(session, args, &shown)?;
-        let merged = writable::open(&overlay, &shown, tree, reader.clone())?;
+        let is_changing = !matches!(base, Base::Manifests(_));
+        let merged = writable::open(&overlay, &shown, is_changing, (tree, reader.clone()))?;
         let options = WritableOptions {
             mount: options,
             overlay,
@@ -191,7 +192,7 @@ async fn serve(session: &Session, env: &Env, args: &MountArgs) -> Result<()> {
         })
     };
     let socket = listen(Purpose::Status, "--status");
-    let committer = merged.zip(base).map(|(merged, base)| {
+    let committer = merged.map(|merged| {
         let dir = mounted::bytes(mount.dir()).into();
         Arc::new(Committer::new(merged, base, session.opener.clone(), dir))
     });

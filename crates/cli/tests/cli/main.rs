@@ -36,6 +36,7 @@ mod mount_status;
 mod mount_unprivileged;
 mod mount_workloads;
 mod mount_writable;
+mod mount_writable_bucket;
 mod options;
 mod pjdfstest;
 mod put;

@@ -104,7 +104,7 @@ const TESTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("unmount", &[]),
-    // mount_writable.rs
+    // mount_writable.rs, mount_writable_bucket.rs
     (
         "commit",
         &["--output", "--replace", "--diff", "--format", "--chunk-size"],

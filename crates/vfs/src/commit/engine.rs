@@ -8,6 +8,7 @@ use forebay_types::{ByteRange, Clock, SystemClock};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 
+use crate::commit::bring::{bring, cut};
 use crate::commit::error::{CommitError, shown};
 use crate::commit::pieces::{Old, Piece, pieces};
 use crate::commit::plan::OwnFile;
@@ -18,12 +19,6 @@ use crate::overlay::{ContentChange, DataFile, NodeId, ReadData, Upper, UpperErro
 
 /// Bytes that are read at a time to be hashed: they stay in the processor's cache.
 const READ: u64 = 1 << 20;
-
-/// Bytes that are brought from below at a time: as many as one request fetches.
-const BRING: u64 = 8 << 20;
-
-/// How many are, for one file.
-const BRING_AT_ONCE: usize = 4;
 
 /// A file as it was at one moment, with its content in the store.
 #[derive(Debug)]
@@ -233,24 +228,10 @@ impl<W: Working> Engine<W> {
             return Ok(false);
         }
         let wanted: Vec<ByteRange> = new(&self.pieces(file, look)).collect();
-        let missing: Vec<ByteRange> = both(&wanted, &absent)
-            .flat_map(|range| cut(range, BRING))
-            .collect();
+        let missing: Vec<ByteRange> = both(&wanted, &absent).collect();
         let is_any = !missing.is_empty();
-        let brought = stream::iter(missing).map(|range| {
-            let (this, id) = (self.clone(), file.id);
-            async move {
-                let _memory = this.uploader.memory(range.len()).await?;
-                Ok::<_, CommitError>(this.working.bring(id, range).await)
-            }
-        });
-        let mut brought = std::pin::pin!(brought.buffer_unordered(BRING_AT_ONCE));
-        while let Some(done) = brought.try_next().await? {
-            done.map_err(|source| CommitError::Below {
-                path: shown(&file.path),
-                source,
-            })?;
-        }
+        let memory = self.uploader.memory();
+        bring(&self.working, memory, (file.id, &file.path), missing).await?;
         Ok(is_any)
     }
 
@@ -334,14 +315,6 @@ fn both(a: &[ByteRange], b: &[ByteRange]) -> impl Iterator<Item = ByteRange> {
             .iter()
             .map(move |other| range.intersect(*other))
             .take_while(|common| !common.is_empty())
-    })
-}
-
-/// In runs of `most` bytes.
-fn cut(range: ByteRange, most: u64) -> impl Iterator<Item = ByteRange> {
-    (0..range.len().div_ceil(most)).map(move |index| {
-        let start = range.start() + index * most;
-        ByteRange::new(start, range.end().min(start + most))
     })
 }
 

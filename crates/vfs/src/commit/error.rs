@@ -119,6 +119,18 @@ pub enum CommitError {
     /// The manifest that was written is not read as the same.
     #[error("the new manifest is not read back as it was made, so it was not stored; report this")]
     NotTheSame,
+    /// The overlay does not know what it hides.
+    #[error(
+        "this overlay was begun by an older version of forebay, which did not note what it hides: copy what you want to keep \
+         out of the mount, and mount with another --overlay-dir"
+    )]
+    NoLedger,
+    /// The store can only be read.
+    #[error("nothing can be put into {url}: it can only be read")]
+    ReadOnly {
+        /// Which.
+        url: Box<str>,
+    },
     /// The program ends.
     #[error("the commit was given up because the program ends")]
     Cancelled,
@@ -154,6 +166,7 @@ impl CommitError {
                 kind => kind,
             },
             Self::NotTheSame => ErrorKind::Internal,
+            Self::NoLedger | Self::ReadOnly { .. } => ErrorKind::Unsupported,
             Self::Cancelled => ErrorKind::Cancelled,
         }
     }

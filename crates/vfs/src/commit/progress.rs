@@ -14,6 +14,9 @@ pub struct CommitProgress {
     pub(super) there: AtomicU64,
     pub(super) there_objects: AtomicU64,
     pub(super) not_create_only: AtomicU64,
+    pub(super) copied: AtomicU64,
+    pub(super) deleted: AtomicU64,
+    pub(super) unconditional: AtomicU64,
 }
 
 /// The counters at one moment.
@@ -38,6 +41,12 @@ pub struct CommitStats {
     pub there_objects: u64,
     /// Objects that a store could only replace, not create.
     pub not_create_only: u64,
+    /// Objects that the store copied by itself.
+    pub copied: u64,
+    /// Objects that were removed.
+    pub deleted: u64,
+    /// Requests that a store could not be asked to do only if the object is still the same: it was looked at before.
+    pub unconditional: u64,
 }
 
 impl CommitProgress {
@@ -54,6 +63,9 @@ impl CommitProgress {
             there: of(&self.there),
             there_objects: of(&self.there_objects),
             not_create_only: of(&self.not_create_only),
+            copied: of(&self.copied),
+            deleted: of(&self.deleted),
+            unconditional: of(&self.unconditional),
         }
     }
 }

@@ -4,9 +4,10 @@ use forebay_source::Fault;
 use forebay_types::ErrorKind;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
+use crate::commit::again::again;
 use crate::commit::error::CommitError;
 use crate::commit::options::ManifestPlace;
-use crate::commit::upload::{AGAIN, PAUSE, cannot_create_only};
+use crate::commit::upload::cannot_create_only;
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,18 +24,7 @@ pub enum Put {
 /// What the store says; another manifest is there and is not to be replaced.
 pub(super) async fn put(to: &ManifestPlace, bytes: Vec<u8>) -> Result<Put, CommitError> {
     let payload = PutPayload::from(bytes);
-    let mut pause = PAUSE;
-    for _ in 0..AGAIN {
-        match try_put(to, payload.clone()).await {
-            Err(error) if error.kind().is_transient() => {
-                tracing::warn!(%error, "sent again");
-                tokio::time::sleep(pause).await;
-                pause *= 4;
-            }
-            done => return done,
-        }
-    }
-    try_put(to, payload).await
+    again(|| try_put(to, payload.clone())).await
 }
 
 async fn try_put(to: &ManifestPlace, payload: PutPayload) -> Result<Put, CommitError> {

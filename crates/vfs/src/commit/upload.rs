@@ -4,35 +4,25 @@
 //! small one is created and never replaced. A large one goes in parts; that it is not there was asked before, and if two
 //! send it at once, both send the same.
 
-mod parts;
-
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use forebay_manifest::{Hash, Hasher};
 use forebay_source::Fault;
 use forebay_types::{ByteRange, ErrorKind};
 use object_store::path::Path;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
-use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OnceCell, Semaphore};
 
+use crate::commit::again::{Passing, again};
 use crate::commit::engine::blocking;
 use crate::commit::error::CommitError;
+use crate::commit::memory::Memory;
 use crate::commit::options::{CommitOptions, ObjectPlace};
+use crate::commit::parts::Parts;
 use crate::commit::progress::{CommitProgress, add};
 use crate::overlay::{DataFile, ReadData, UpperError};
-
-/// What one permit for memory stands for.
-const UNIT: u64 = 64 << 10;
-
-/// How often an object is sent again after a failure that may pass. Requests that change nothing, and those that the store
-/// refused for now, are repeated below, in the transport; those that a connection broke are not.
-pub(super) const AGAIN: u32 = 3;
-
-/// How long is waited before the first of them; four times as long before each other.
-pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
 /// So often we look for an object that is said to be there and is not.
 const LOOKS: u32 = 3;
@@ -55,6 +45,15 @@ pub(super) enum Fail {
     Error(CommitError),
 }
 
+impl Passing for Fail {
+    fn passing(&self) -> Option<&CommitError> {
+        match self {
+            Self::Moved => None,
+            Self::Error(error) => error.passing(),
+        }
+    }
+}
+
 impl From<CommitError> for Fail {
     fn from(error: CommitError) -> Self {
         Self::Error(error)
@@ -66,9 +65,7 @@ pub(super) struct Uploader {
     cas: ObjectPlace,
     requests: Semaphore,
     at_once: usize,
-    /// In [`UNIT`]s.
-    memory: Arc<Semaphore>,
-    memory_units: u32,
+    memory: Memory,
     single_put: u64,
     part_size: u64,
     /// Contents that are in the store, or on their way.
@@ -88,16 +85,12 @@ impl Uploader {
     pub(super) fn new(cas: ObjectPlace, options: &CommitOptions, progress: Arc<CommitProgress>) -> Self {
         // A part has to fit, whatever is asked for.
         let memory = options.memory.max(options.part_size).max(options.single_put);
-        let memory_units = u32::try_from(memory.div_ceil(UNIT))
-            .unwrap_or(u32::MAX >> 3)
-            .max(1);
         let at_once = options.uploads.max(1);
         Self {
             cas,
             requests: Semaphore::new(at_once),
             at_once,
-            memory: Arc::new(Semaphore::new(memory_units as usize)),
-            memory_units,
+            memory: Memory::new(memory),
             single_put: options.single_put,
             part_size: options.part_size.max(1),
             sent: Mutex::default(),
@@ -110,12 +103,9 @@ impl Uploader {
         self.at_once
     }
 
-    /// Leave to hold so many bytes; what is more than all there is gets all of it.
-    pub(super) async fn memory(&self, bytes: u64) -> Result<OwnedSemaphorePermit, CommitError> {
-        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let units = units.clamp(1, self.memory_units);
-        let permits = self.memory.clone().acquire_many_owned(units).await;
-        permits.map_err(|_| CommitError::Cancelled)
+    /// What may be held in memory.
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Sees to it that an object is in the store. Of all who want the same one, the first does it.
@@ -130,18 +120,7 @@ impl Uploader {
     /// Puts it, and again if the connection broke or the store was busy for longer than the transport waits: whatever
     /// became of the request, it was for the same bytes under the same name.
     async fn put(&self, object: &Object) -> Result<(), Fail> {
-        let mut pause = PAUSE;
-        for _ in 0..AGAIN {
-            match self.try_put(object).await {
-                Err(Fail::Error(error)) if error.kind().is_transient() => {
-                    tracing::warn!(%error, "sent again");
-                    tokio::time::sleep(pause).await;
-                    pause *= 4;
-                }
-                done => return done,
-            }
-        }
-        self.try_put(object).await
+        again(|| self.try_put(object)).await
     }
 
     async fn try_put(&self, object: &Object) -> Result<(), Fail> {
@@ -192,9 +171,9 @@ impl Uploader {
 
     /// By one request. `false`: somebody else was faster.
     async fn put_single(&self, key: &Path, object: &Object) -> Result<bool, Fail> {
-        let _memory = self.memory(object.range.len()).await?;
-        let (read, hasher) = read(object, object.range, Hasher::new()).await?;
-        let Some(payload) = read.filter(|_| hasher.finish() == object.hash) else {
+        let _memory = self.memory.take(object.range.len()).await?;
+        let (read, hasher) = read(&object.data, &object.path, object.range, Some(Hasher::new())).await?;
+        let Some(payload) = read.filter(|_| is(hasher, &object.hash)) else {
             return Err(Fail::Moved);
         };
         for _ in 0..LOOKS {
@@ -226,6 +205,29 @@ impl Uploader {
         Err(self.failed("store", key, error).into())
     }
 
+    /// In parts. Nothing is seen under this name before it is complete.
+    async fn put_parts(&self, key: &Path, object: &Object) -> Result<(), Fail> {
+        let mut parts = Parts::begin(&self.cas.store, key, self.url(key)).await?;
+        let content = (&object.data, &*object.path, object.range);
+        let sent = parts
+            .send(content, &self.memory, self.part_size, Some(Hasher::new()))
+            .await;
+        match sent {
+            Ok(hasher) if is(hasher.clone(), &object.hash) => {
+                parts.complete().await?;
+                Ok(())
+            }
+            Ok(_) => {
+                parts.abort().await;
+                Err(Fail::Moved)
+            }
+            Err(error) => {
+                parts.abort().await;
+                Err(error)
+            }
+        }
+    }
+
     fn failed(&self, what: &'static str, key: &Path, source: object_store::Error) -> CommitError {
         CommitError::Store {
             what,
@@ -240,22 +242,28 @@ impl Uploader {
     }
 }
 
-/// Reads some bytes of an object, and goes on hashing. `None`: they are not all here, so the file is another by now.
-async fn read(
-    object: &Object,
+fn is(hasher: Option<Hasher>, hash: &Hash) -> bool {
+    hasher.is_some_and(|hasher| hasher.finish() == *hash)
+}
+
+/// Reads some bytes of a file to be sent, and goes on hashing, if somebody does. `None`: they are not all here, so the file is
+/// another by now.
+pub(super) async fn read(
+    data: &Arc<DataFile>,
+    path: &[u8],
     range: ByteRange,
-    mut hasher: Hasher,
-) -> Result<(Option<PutPayload>, Hasher), Fail> {
-    let data = object.data.clone();
+    mut hasher: Option<Hasher>,
+) -> Result<(Option<PutPayload>, Option<Hasher>), CommitError> {
+    let data = data.clone();
     let read = blocking(move || -> Result<_, UpperError> {
         let mut buffer = vec![0; usize::try_from(range.len()).unwrap_or(usize::MAX)];
         let is_whole = data.read_at(&mut buffer, range.start())? == ReadData::Present(buffer.len());
-        if is_whole {
+        if let Some(hasher) = hasher.as_mut().filter(|_| is_whole) {
             hasher.update(&buffer);
         }
         Ok((is_whole.then(|| PutPayload::from(buffer)), hasher))
     });
-    Ok(read.await?.map_err(CommitError::overlay(&object.path))?)
+    read.await?.map_err(CommitError::overlay(path))
 }
 
 /// Whether the store says that it does not know how to create only.

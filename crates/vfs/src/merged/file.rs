@@ -5,7 +5,7 @@ mod space;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 
 use forebay_reader::{Handle, HandleStats};
 use forebay_types::BLOCK;
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use tokio::sync::OnceCell;
 
 use super::{MergedError, Shared};
-use crate::overlay::{Changed, Data, DataFile, Hold, NodeId, Origin, Present, ReadData, UpperError};
+use crate::overlay::{Changed, Data, DataFile, Hold, NodeId, Present, ReadData, UpperError};
 
 /// All files that somebody has open.
 pub(super) type Files = Mutex<HashMap<NodeId, Weak<MergedFile>>>;
@@ -25,10 +25,12 @@ pub struct MergedFile {
     shared: Arc<Shared>,
     /// Keeps the node, though its last name goes.
     hold: Hold,
-    origin: Option<Origin>,
+    /// Bytes of the lower file.
+    lower_size: Option<u64>,
     /// Not there as long as nothing is above: then all of it is read from below.
     data: OnceLock<Arc<DataFile>>,
-    below: OnceCell<Handle>,
+    /// What it is read from, once that was opened.
+    below: RwLock<Arc<OnceCell<Arc<Handle>>>>,
 }
 
 /// A file on the local disk that has all of a file's bytes, and can be read and written past us.
@@ -58,9 +60,9 @@ impl Shared {
         let file = Arc::new(MergedFile {
             shared: self.clone(),
             hold,
-            origin,
             data,
-            below: OnceCell::new(),
+            lower_size: origin.map(|origin| origin.size),
+            below: RwLock::default(),
         });
         files.insert(id, Arc::downgrade(&file));
         Ok(file)
@@ -91,8 +93,8 @@ impl MergedFile {
     /// # Errors
     /// What the system says.
     pub fn len(&self) -> Result<u64, MergedError> {
-        match (self.data.get(), &self.origin) {
-            (None, Some(origin)) => Ok(origin.size),
+        match (self.data.get(), self.lower_size) {
+            (None, Some(size)) => Ok(size),
             (Some(data), _) => Ok(data.len()?),
             (None, None) => Ok(self.here()?.len()?),
         }
@@ -108,7 +110,7 @@ impl MergedFile {
 
     /// What was asked of below for it, for all who have it open; `None`: nothing was.
     pub fn below_stats(&self) -> Option<HandleStats> {
-        self.below.get().map(Handle::stats)
+        self.opened_below().get().map(|below| below.stats())
     }
 
     /// The data file; made now, if there was none.
@@ -130,7 +132,7 @@ impl MergedFile {
                 Ok(ReadData::Absent(_)) => None,
                 Err(error) => Some(Err(error.into())),
             },
-            None => self.below.get()?.try_read_at(offset, buf).map(Ok),
+            None => self.opened_below().get()?.try_read_at(offset, buf).map(Ok),
         }
     }
 
@@ -266,7 +268,6 @@ impl fmt::Debug for MergedFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MergedFile")
             .field("id", &self.id())
-            .field("origin", &self.origin)
             .field("data", &self.data)
             .finish_non_exhaustive()
     }

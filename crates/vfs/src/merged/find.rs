@@ -1,6 +1,7 @@
 //! Names: above first, then below.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::numbers::{LowerRef, Side};
@@ -202,12 +203,15 @@ impl Merged {
     }
 
     /// Whether the lower directory has a name under which the node `id` is above: then it must not be seen when the node
-    /// goes. It is not asked again about a name that it did not have when it was made. If it cannot be told, it is hidden:
-    /// that is never wrong.
+    /// goes. It is not asked again about a name that it did not have when it was made. If it cannot be told, or a commit puts
+    /// files there, it is hidden: that is never wrong.
     pub(super) async fn is_below(&self, dir: &Dir, name: &[u8], id: NodeId) -> Result<bool, MergedError> {
         let (Some(lower), Some(node)) = (dir.lower, dir.node) else {
             return Ok(false);
         };
+        if self.shared.is_put_below.load(Ordering::Acquire) {
+            return Ok(true);
+        }
         if self.shared.numbers.is_free_below(id, (node, name)) {
             return Ok(false);
         }

@@ -9,7 +9,7 @@ use super::numbers::LowerRef;
 use super::{Merged, MergedError, TRIES};
 use crate::attr::Attr;
 use crate::ino::{Ino, Kind};
-use crate::overlay::{NodeId, NodeKind, UpperError, shown};
+use crate::overlay::{DIR_VERSION, NodeId, NodeKind, UpperError, shown};
 
 impl Merged {
     /// Takes the name of what is no directory.
@@ -104,7 +104,7 @@ impl Merged {
         let node = self.node_of(dir).await?;
         // Nothing comes up meanwhile.
         let _alone = self.shared.numbers.raising();
-        self.shared.upper.hide(node, name)?;
+        self.shared.upper.hide_file(node, name, &version(attr))?;
         self.went(held, attr);
         Ok(())
     }
@@ -117,6 +117,14 @@ impl Merged {
         }
         (attr.nlink, attr.valid, attr.entry_valid) = (0, Duration::ZERO, Duration::ZERO);
         self.shared.numbers.removed(held.ino(), attr);
+    }
+}
+
+/// What an overlay knows of a lower thing that it hides.
+pub(super) fn version(attr: &Attr) -> String {
+    match attr.kind {
+        Kind::Dir => DIR_VERSION.to_owned(),
+        Kind::File | Kind::Symlink => attr.version.to_text(),
     }
 }
 

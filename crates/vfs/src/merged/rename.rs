@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use super::find::Found;
-use super::remove::is_race;
+use super::remove::{is_race, version};
 use super::{Merged, MergedError, TRIES};
 use crate::ino::Ino;
 use crate::overlay::{NodeId, NodeKind, Rename, UpperError, shown};
@@ -88,7 +88,12 @@ impl Merged {
                 return Err(MergedError::Stale { ino: to.0 });
             }
             let (from, to) = ((from_node, from.1), (to_node, to.1));
-            self.shared.upper.rename(from, to, how, whiteout)?;
+            let replaced = match (&target, other) {
+                (Found::Lower(_, attr), None) => Some(version(attr)),
+                _ => None,
+            };
+            let upper = &self.shared.upper;
+            upper.rename_over(from, to, how, whiteout, replaced.as_deref())?;
             if let (Found::Lower(held, attr), None) = (&target, other) {
                 self.went(held, attr);
             }

@@ -125,6 +125,18 @@ pub struct Origin {
     pub mtime: i64,
 }
 
+/// What tells whether a data file was changed. A write that goes past us, by a descriptor of the kernel's or a mapping,
+/// changes one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataStamp {
+    /// Bytes.
+    pub size: u64,
+    /// Last change of the content, nanoseconds since 1970.
+    pub mtime: i64,
+    /// Last change of anything, nanoseconds since 1970.
+    pub ctime: i64,
+}
+
 /// How much of a file's content is above.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data {

@@ -134,7 +134,7 @@ impl Upper {
     /// How the content of a file differs from that of its origin now.
     pub(crate) fn content_change(&self, id: NodeId) -> Result<ContentChange, UpperError> {
         let (origin, data) = self.content(id)?;
-        if data == Data::Lower {
+        if data == Data::Lower || self.is_as_put(id)? {
             return Ok(ContentChange::Same);
         }
         let file: Arc<DataFile> = self.data(id)?;

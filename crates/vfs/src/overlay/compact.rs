@@ -4,8 +4,8 @@ use rustix::fd::OwnedFd;
 use rustix::fs;
 use rustix::io::Errno;
 
-use crate::overlay::attrs::NodeId;
-use crate::overlay::journal::{HEAD, Journal, frame};
+use crate::overlay::attrs::{Data, NodeId};
+use crate::overlay::journal::{HEAD, Journal, frame, head};
 use crate::overlay::layout::Layout;
 use crate::overlay::record::{Change, NewBody};
 use crate::overlay::state::{Body, Node, State};
@@ -51,7 +51,7 @@ pub(crate) fn write(layout: &Layout, state: &State) -> Result<Journal, Errno> {
 
 /// Writes head and records; returns the length.
 fn put(fd: &OwnedFd, state: &State) -> Result<u64, Errno> {
-    let mut bytes = HEAD.to_vec();
+    let mut bytes = head(state.has_ledger).to_vec();
     let mut len = 0;
     let mut batch = Vec::with_capacity(BATCH);
     for change in snapshot(state) {
@@ -93,7 +93,12 @@ pub(crate) fn estimate(state: &State) -> u64 {
             Body::Special { .. } => 0,
         }
     };
-    state.nodes.values().map(|node| per_node(node) as u64).sum()
+    let nodes: u64 = state.nodes.values().map(|node| per_node(node) as u64).sum();
+    let gone = state
+        .gone
+        .iter()
+        .map(|(path, version)| path.len() + version.len() + 8);
+    nodes + gone.sum::<usize>() as u64
 }
 
 /// The changes that lead from nothing to `state`. What has no name is left out: nobody could reach it.
@@ -114,7 +119,7 @@ pub(crate) fn snapshot(state: &State) -> impl Iterator<Item = Change> + '_ {
             name: name.clone(),
             value: Some(value.clone()),
         });
-        std::iter::once(new).chain(xattrs)
+        std::iter::once(new).chain(xattrs).chain(known_below(id, node))
     });
     let entries = linked().flat_map(|(&id, node)| {
         let entries = node.dir().map(|dir| &dir.entries);
@@ -127,7 +132,50 @@ pub(crate) fn snapshot(state: &State) -> impl Iterator<Item = Change> + '_ {
                 slot: Some(*slot),
             })
     });
-    std::iter::once(next).chain(nodes).chain(entries)
+    let gone = state.gone.iter().map(|(path, version)| Change::Gone {
+        path: path.clone(),
+        version: Some(version.clone()),
+    });
+    std::iter::once(next).chain(nodes).chain(entries).chain(gone)
+}
+
+/// What is below of a node that was made or changed here.
+fn known_below(id: NodeId, node: &Node) -> Vec<Change> {
+    match &node.body {
+        Body::Dir(dir) => {
+            let settled = dir.settled.iter().map(|path| Change::Settled {
+                id,
+                path: Some(path.clone()),
+            });
+            settled.collect()
+        }
+        Body::File(file) => {
+            let (Some(origin), Some(put)) = (&file.origin, &file.put) else {
+                return Vec::new();
+            };
+            let is_mapped = matches!(file.data, Data::Mapped { .. });
+            if is_mapped || put.stamp.is_some() != (file.data == Data::Whole) {
+                // Changed since: of the other places only the versions are of use.
+                let gone = put.also.iter().map(|(path, version)| Change::Gone {
+                    path: path.clone(),
+                    version: Some(version.clone()),
+                });
+                return gone.collect();
+            }
+            let own = Change::Put {
+                id,
+                origin: origin.clone(),
+                stamp: put.stamp,
+            };
+            let also = put.also.iter().map(|(path, version)| Change::Also {
+                id,
+                path: path.clone(),
+                version: version.clone(),
+            });
+            std::iter::once(own).chain(also).collect()
+        }
+        Body::Symlink { .. } | Body::Special { .. } => Vec::new(),
+    }
 }
 
 fn body(node: &Node) -> NewBody {

@@ -1,7 +1,7 @@
 //! The journal of names: records one behind the other, each whole or not there.
 //!
 //! ```text
-//!   0  head     "forebay names 1\n"
+//!   0  head     "forebay names 1\n", or 2 with what is known of hidden files, which older programs must not change
 //!  16  records  length of the payload (4), CRC32C of length and payload (4), payload
 //! ```
 //!
@@ -19,6 +19,13 @@ use crate::overlay::sys::write_some_at;
 
 /// First bytes of the file.
 pub(crate) const HEAD: &[u8; 16] = b"forebay names 1\n";
+
+/// First bytes of one that tells which versions of lower files are hidden.
+pub(crate) const HEAD_WITH_LEDGER: &[u8; 16] = b"forebay names 2\n";
+
+pub(crate) fn head(has_ledger: bool) -> &'static [u8; 16] {
+    if has_ledger { HEAD_WITH_LEDGER } else { HEAD }
+}
 
 /// Bytes before a payload.
 const FRAME: usize = 8;

@@ -2,7 +2,7 @@
 
 mod codec;
 
-use crate::overlay::attrs::{Attrs, Data, NodeId, Origin, SpecialKind};
+use crate::overlay::attrs::{Attrs, Data, DataStamp, NodeId, Origin, SpecialKind};
 
 pub(crate) use codec::{decode, encode};
 
@@ -73,6 +73,27 @@ pub(crate) enum Change {
     Next { id: NodeId },
     /// Files that the records before `covers` need were durable when this was written, and the journal up to `durable`.
     Marker { covers: u64, durable: u64 },
+    /// Which version of a lower file is hidden; `None`: nothing is known of it any more.
+    Gone {
+        path: Box<str>,
+        version: Option<Box<str>>,
+    },
+    /// The content of a file is below now, as `origin`. Of one that has a data file: what that was like then.
+    Put {
+        id: NodeId,
+        origin: Origin,
+        stamp: Option<DataStamp>,
+    },
+    /// The same content is below in another place, too.
+    Also {
+        id: NodeId,
+        path: Box<str>,
+        version: Box<str>,
+    },
+    /// All that is in a directory is below in this place, too; `None`: not any more.
+    Settled { id: NodeId, path: Option<Box<str>> },
+    /// A directory lies over this lower one from now on.
+    Over { id: NodeId, origin: Box<str> },
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use crate::overlay::attrs::{Attrs, NodeId};
 use crate::overlay::compact;
 use crate::overlay::error::OverlayError;
-use crate::overlay::journal::{HEAD, Journal, end_of, records, records_behind};
+use crate::overlay::journal::{HEAD, HEAD_WITH_LEDGER, Journal, end_of, records, records_behind};
 use crate::overlay::layout::{Layout, failed, this_boot};
 use crate::overlay::record::{Change, NewBody, decode};
 use crate::overlay::shared::{Need, Shared, needs};
@@ -29,9 +29,14 @@ struct Record {
     changes: Vec<Change>,
 }
 
-/// Opens what is in a directory, or begins anew.
-pub(crate) fn open(path: &Path, base: &str, clock: Arc<dyn Clock>) -> Result<Arc<Shared>, OverlayError> {
-    open_as(path, base, clock, &this_boot()?)
+/// Opens what is in a directory, or begins anew; then `has_ledger` says whether it is to know which versions it hides.
+pub(crate) fn open(
+    path: &Path,
+    base: &str,
+    clock: Arc<dyn Clock>,
+    has_ledger: bool,
+) -> Result<Arc<Shared>, OverlayError> {
+    open_as(path, base, clock, &this_boot()?, has_ledger)
 }
 
 /// `boot`: which start of the machine this is.
@@ -40,10 +45,11 @@ pub(crate) fn open_as(
     base: &str,
     clock: Arc<dyn Clock>,
     boot: &str,
+    has_ledger: bool,
 ) -> Result<Arc<Shared>, OverlayError> {
     let layout = Layout::open(path, base)?;
     let Some(fd) = layout.file("names")? else {
-        return begin(layout, clock, boot);
+        return begin(layout, clock, boot, has_ledger);
     };
     let last_boot = layout.last_boot()?;
     let power_lost = last_boot.as_deref() != Some(boot);
@@ -51,7 +57,8 @@ pub(crate) fn open_as(
     let file = read_all(&fd, usize::MAX).map_err(failed("read", &names))?;
     let records = read(&names, &file, power_lost)?;
     let covers = covered(&records);
-    let (mut state, mut kept) = (replay(&names, &records)?, records.len());
+    let has_ledger = file.starts_with(HEAD_WITH_LEDGER);
+    let (mut state, mut kept) = (replay(&names, &records, has_ledger)?, records.len());
     if power_lost {
         kept = backed(&layout, &records, covers, &state).map_err(failed("look at the files of", &names))?;
         if kept < records.len() {
@@ -60,7 +67,7 @@ pub(crate) fn open_as(
                 lost = records.len() - kept,
                 "the machine went down before the last changes were written: they are lost"
             );
-            state = replay(&names, &records[..kept])?;
+            state = replay(&names, &records[..kept], has_ledger)?;
         }
     }
     let records = &records[..kept];
@@ -105,7 +112,12 @@ pub(crate) fn open_as(
 }
 
 /// A new overlay: an empty root over the lower one.
-fn begin(layout: Layout, clock: Arc<dyn Clock>, boot: &str) -> Result<Arc<Shared>, OverlayError> {
+fn begin(
+    layout: Layout,
+    clock: Arc<dyn Clock>,
+    boot: &str,
+    has_ledger: bool,
+) -> Result<Arc<Shared>, OverlayError> {
     let names = layout.path("names");
     let mut files = 0;
     layout.scan(|_, _| files += 1)?;
@@ -114,7 +126,10 @@ fn begin(layout: Layout, clock: Arc<dyn Clock>, boot: &str) -> Result<Arc<Shared
         return Err(failed("read", &names)(Errno::NOENT));
     }
     let now = i64::try_from(clock.wall().as_nanos()).unwrap_or(i64::MAX);
-    let mut state = State::default();
+    let mut state = State {
+        has_ledger,
+        ..State::default()
+    };
     let root = Change::Node {
         id: NodeId::ROOT,
         attrs: Attrs {
@@ -144,7 +159,7 @@ fn begin(layout: Layout, clock: Arc<dyn Clock>, boot: &str) -> Result<Arc<Shared
 
 /// The whole records of the file. What follows them is a record that was not written whole, or damage.
 fn read(path: &Path, file: &[u8], power_lost: bool) -> Result<Vec<Record>, OverlayError> {
-    if !file.starts_with(HEAD) {
+    if !file.starts_with(HEAD) && !file.starts_with(HEAD_WITH_LEDGER) {
         return Err(OverlayError::Nonsense {
             path: path.to_owned(),
             at: 0,
@@ -194,13 +209,16 @@ fn read(path: &Path, file: &[u8], power_lost: bool) -> Result<Vec<Record>, Overl
     Ok(found)
 }
 
-fn replay(path: &Path, records: &[Record]) -> Result<State, OverlayError> {
+fn replay(path: &Path, records: &[Record], has_ledger: bool) -> Result<State, OverlayError> {
     let nonsense = |at, why| OverlayError::Nonsense {
         path: path.to_owned(),
         at,
         why,
     };
-    let mut state = State::default();
+    let mut state = State {
+        has_ledger,
+        ..State::default()
+    };
     for record in records {
         state
             .apply(&record.changes)

@@ -15,7 +15,7 @@ use crate::overlay::error::UpperError;
 use crate::overlay::journal::{Journal, NotAppended};
 use crate::overlay::layout::{Layout, data_name};
 use crate::overlay::record::{Change, NewBody};
-use crate::overlay::state::{Gone, Node, State};
+use crate::overlay::state::{Lost, Node, State};
 
 /// So many files whose nodes are gone may wait on disk for the next sync.
 const MAX_DEAD: usize = 64;
@@ -256,9 +256,9 @@ impl Inner {
 
     fn apply(&mut self, changes: &[Change]) -> Result<(), UpperError> {
         match self.state.apply(changes) {
-            Ok(gone) => {
-                for gone in gone {
-                    self.went(gone);
+            Ok(all) => {
+                for lost in all {
+                    self.went(lost);
                 }
                 Ok(())
             }
@@ -271,19 +271,19 @@ impl Inner {
     }
 
     fn remove_if_gone(&mut self, id: NodeId) {
-        if let Ok(Some(gone)) = self.state.remove_if_gone(id) {
-            self.went(gone);
+        if let Ok(Some(lost)) = self.state.remove_if_gone(id) {
+            self.went(lost);
         }
     }
 
-    fn went(&mut self, gone: Gone) {
-        if gone.has_data {
-            self.need.remove(&gone.id);
-            if let Ok(stat) = self.layout.stat(&data_name(gone.id)) {
+    fn went(&mut self, lost: Lost) {
+        if lost.has_data {
+            self.need.remove(&lost.id);
+            if let Ok(stat) = self.layout.stat(&data_name(lost.id)) {
                 let bytes = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
                 self.dead_bytes = self.dead_bytes.saturating_add(bytes);
             }
-            self.dead.push(Dead::Node(gone.id));
+            self.dead.push(Dead::Node(lost.id));
         }
     }
 

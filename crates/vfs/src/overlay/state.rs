@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry as Place;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::overlay::attrs::{Attrs, Data, NodeId, NodeKind, Origin, SpecialKind};
+use crate::overlay::attrs::{Attrs, Data, DataStamp, NodeId, NodeKind, Origin, SpecialKind};
 use crate::overlay::names::why_not;
 use crate::overlay::record::{Change, NewBody, Slot};
 
@@ -45,6 +45,8 @@ pub(crate) struct Dir {
     pub(crate) entries: BTreeMap<Box<[u8]>, Slot>,
     /// The directory that has its name; its own number for the root.
     pub(crate) parent: NodeId,
+    /// Where all that is in it is below, too: it may lie over that when nobody has it open.
+    pub(crate) settled: Option<Box<str>>,
 }
 
 /// A file.
@@ -53,6 +55,26 @@ pub(crate) struct File {
     pub(crate) origin: Option<Origin>,
     pub(crate) data: Data,
     pub(crate) hidden: u32,
+    /// Its content was put below.
+    pub(crate) put: Option<Put>,
+}
+
+/// The content of a file is below, as its origin says.
+#[derive(Debug)]
+pub(crate) struct Put {
+    /// What the data file was like then; it may have been changed since. `None`: it has none.
+    pub(crate) stamp: Option<DataStamp>,
+    /// Other places where the same content is, and in which version.
+    pub(crate) also: BTreeMap<Box<str>, Box<str>>,
+}
+
+impl File {
+    /// Lower paths and versions that are known to be this file's.
+    pub(crate) fn known(&self) -> impl Iterator<Item = (&str, &str)> {
+        let origin = self.origin.iter().map(|origin| (&*origin.path, &*origin.version));
+        let also = self.put.iter().flat_map(|put| &put.also);
+        origin.chain(also.map(|(path, version)| (&**path, &**version)))
+    }
 }
 
 impl Node {
@@ -96,11 +118,15 @@ pub(crate) struct State {
     /// The first number that was never given away, as far as the journal knows.
     pub(crate) next: u64,
     pub(crate) whiteouts: u64,
+    /// Whether `gone` is kept: what is below can be changed by others, and by us.
+    pub(crate) has_ledger: bool,
+    /// Which versions of lower files were hidden when their names went. May say something of a file that is to be seen, too.
+    pub(crate) gone: BTreeMap<Box<str>, Box<str>>,
 }
 
 /// A node is gone for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gone {
+pub(crate) struct Lost {
     pub(crate) id: NodeId,
     pub(crate) has_data: bool,
 }
@@ -112,7 +138,7 @@ impl State {
 
     /// Does all of `changes`; returns which nodes are gone with it. An error says what is wrong with them: some may have been
     /// done then. What the checks of the operations let through has none.
-    pub(crate) fn apply(&mut self, changes: &[Change]) -> Result<Vec<Gone>, &'static str> {
+    pub(crate) fn apply(&mut self, changes: &[Change]) -> Result<Vec<Lost>, &'static str> {
         let mut unlinked = Vec::new();
         for change in changes {
             self.apply_one(change, &mut unlinked)?;
@@ -125,7 +151,7 @@ impl State {
     }
 
     /// Forgets a node that has no name and nobody who holds it.
-    pub(crate) fn remove_if_gone(&mut self, id: NodeId) -> Result<Option<Gone>, &'static str> {
+    pub(crate) fn remove_if_gone(&mut self, id: NodeId) -> Result<Option<Lost>, &'static str> {
         let Place::Occupied(node) = self.nodes.entry(id) else {
             return Ok(None);
         };
@@ -139,7 +165,7 @@ impl State {
             self.whiteouts -= dir.entries.len() as u64;
         }
         let node = node.remove();
-        Ok(Some(Gone {
+        Ok(Some(Lost {
             id,
             has_data: node.has_data(),
         }))
@@ -189,9 +215,7 @@ impl State {
                 Ok(())
             }
             Change::Data { id, data } => {
-                let Body::File(file) = &mut self.get(*id)?.body else {
-                    return Err("what is no file has data");
-                };
+                let file = self.file(*id)?;
                 if matches!(data, Data::Mapped { .. }) && file.origin.is_none() {
                     return Err("a file has a map but nothing below");
                 }
@@ -203,6 +227,40 @@ impl State {
                 Ok(())
             }
             Change::Marker { .. } => Ok(()),
+            Change::Gone { path, version } => {
+                match version {
+                    Some(version) => self.gone.insert(path.clone(), version.clone()),
+                    None => self.gone.remove(path),
+                };
+                Ok(())
+            }
+            Change::Put { id, origin, stamp } => {
+                let file = self.file(*id)?;
+                if stamp.is_some() != (file.data == Data::Whole) || matches!(file.data, Data::Mapped { .. }) {
+                    return Err("a file was put that is not here, or only partly");
+                }
+                file.origin = Some(origin.clone());
+                file.put = Some(Put {
+                    stamp: *stamp,
+                    also: BTreeMap::new(),
+                });
+                Ok(())
+            }
+            Change::Also { id, path, version } => {
+                let Some(put) = &mut self.file(*id)?.put else {
+                    return Err("a file was put elsewhere but not here");
+                };
+                put.also.insert(path.clone(), version.clone());
+                Ok(())
+            }
+            Change::Settled { id, path } => {
+                self.dir(*id)?.settled.clone_from(path);
+                Ok(())
+            }
+            Change::Over { id, origin } => {
+                self.dir(*id)?.origin = Some(origin.clone());
+                Ok(())
+            }
         }
     }
 
@@ -210,6 +268,20 @@ impl State {
         self.nodes
             .get_mut(&id)
             .ok_or("a node is changed that is not there")
+    }
+
+    fn file(&mut self, id: NodeId) -> Result<&mut File, &'static str> {
+        match &mut self.get(id)?.body {
+            Body::File(file) => Ok(file),
+            _ => Err("what is no file has content"),
+        }
+    }
+
+    fn dir(&mut self, id: NodeId) -> Result<&mut Dir, &'static str> {
+        match &mut self.get(id)?.body {
+            Body::Dir(dir) => Ok(dir),
+            _ => Err("what is no directory has names"),
+        }
     }
 
     fn add(&mut self, id: NodeId, attrs: &Attrs, changed: bool, body: &NewBody) -> Result<(), &'static str> {
@@ -221,6 +293,7 @@ impl State {
                 origin: origin.clone(),
                 entries: BTreeMap::new(),
                 parent: id,
+                settled: None,
             }),
             NewBody::File { origin, data, hidden } => {
                 if origin.is_none() && *data != Data::Whole {
@@ -230,6 +303,7 @@ impl State {
                     origin: origin.clone(),
                     data: *data,
                     hidden: *hidden,
+                    put: None,
                 })
             }
             NewBody::Symlink { target } => Body::Symlink {

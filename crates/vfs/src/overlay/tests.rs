@@ -25,12 +25,22 @@ pub(super) fn clock() -> Arc<dyn Clock> {
 /// A directory for one test.
 pub(super) struct Rig {
     pub(super) dir: TempDir,
+    has_ledger: bool,
 }
 
 impl Rig {
     pub(super) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
+            has_ledger: false,
+        }
+    }
+
+    /// One that knows which versions it hides, or not.
+    pub(super) fn with_ledger(has_ledger: bool) -> Self {
+        Self {
+            has_ledger,
+            ..Self::new()
         }
     }
 
@@ -43,12 +53,15 @@ impl Rig {
     }
 
     pub(super) fn try_open(&self) -> Result<Upper, OverlayError> {
-        Upper::open(&self.path(), BASE, clock())
+        match self.has_ledger {
+            true => Upper::open_with_ledger(&self.path(), BASE, clock()),
+            false => Upper::open(&self.path(), BASE, clock()),
+        }
     }
 
     /// What a killed process leaves: a copy of everything as it is at this moment.
     pub(super) fn killed(&self) -> Self {
-        let copy = Self::new();
+        let copy = Self::with_ledger(self.has_ledger);
         copy_dir(&self.path(), &copy.path());
         copy
     }

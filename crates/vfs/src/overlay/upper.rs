@@ -3,9 +3,11 @@
 mod adopt;
 mod attributes;
 mod create;
+mod ledger;
 mod open;
 mod remove;
 mod rename;
+mod settle;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use crate::overlay::shared::{Inner, Shared};
 use crate::overlay::state::{Body, Dir, Node};
 
 pub use create::NewNode;
+pub use ledger::{DIR_VERSION, Found, KnownVersion, Recorded};
 pub use remove::Removed;
 pub use rename::Rename;
 
@@ -63,7 +66,16 @@ impl Upper {
     /// # Errors
     /// It belongs to others, is in use, lies on something else, or is damaged.
     pub fn open(dir: &Path, base: &str, clock: Arc<dyn Clock>) -> Result<Self, OverlayError> {
-        recover::open(dir, base, clock).map(|shared| Self { shared })
+        recover::open(dir, base, clock, false).map(|shared| Self { shared })
+    }
+
+    /// The same over a lower tree whose files others change, or a commit: it knows which versions are hidden
+    /// ([`Upper::hidden_versions`]), if it was made by this.
+    ///
+    /// # Errors
+    /// Those of [`Upper::open`].
+    pub fn open_with_ledger(dir: &Path, base: &str, clock: Arc<dyn Clock>) -> Result<Self, OverlayError> {
+        recover::open(dir, base, clock, true).map(|shared| Self { shared })
     }
 
     /// The root, which lies over the root of the lower tree.

@@ -6,6 +6,10 @@ mod changes;
 #[cfg(target_os = "linux")]
 mod commit;
 #[cfg(target_os = "linux")]
+mod commit_bucket;
+#[cfg(target_os = "linux")]
+mod commit_bucket_crash;
+#[cfg(target_os = "linux")]
 mod commit_faults;
 #[cfg(target_os = "linux")]
 mod commit_merged;

@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use forebay_range::{RangeEngine, RangeEngineConfig};
 use forebay_reader::{Reader, ReaderOptions};
 use forebay_types::{Clock, SystemClock};
 use forebay_vfs::merged::{Merged, MergedAttr, MergedError, MergedFile, MergedOpen, MergedOptions, OpenHow};
-use forebay_vfs::overlay::{NewNode, NodeKind, Rename, Upper};
+use forebay_vfs::overlay::{NewNode, NodeKind, OverlayError, Rename, Upper};
 use forebay_vfs::{Ino, Namespace, Tree, TreeOptions};
 use rustix::io::Errno;
 use tempfile::TempDir;
@@ -83,8 +84,28 @@ pub(crate) const TRUNCATE: OpenHow = OpenHow {
 impl Mount {
     pub(crate) fn new(namespace: Arc<dyn Namespace>, upper: &Path) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let tree = Tree::new(namespace, TreeOptions::default(), clock.clone());
-        let upper = Upper::open(upper, "test", clock).unwrap();
+        Self::over(namespace, Upper::open(upper, "test", clock).unwrap())
+    }
+
+    /// Over what others change, and commits.
+    pub(crate) fn with_ledger(namespace: Arc<dyn Namespace>, upper: &Path) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        // Threads of a commit that was given up may hold it for a moment.
+        let opened = (0..500).find_map(|_| match Upper::open_with_ledger(upper, "test", clock.clone()) {
+            Err(OverlayError::Busy { .. }) => {
+                std::thread::sleep(Duration::from_millis(10));
+                None
+            }
+            opened => Some(opened),
+        });
+        let mount = Self::over(namespace, opened.unwrap().unwrap());
+        mount.merged.settle().unwrap();
+        mount
+    }
+
+    fn over(namespace: Arc<dyn Namespace>, upper: Upper) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let tree = Tree::new(namespace, TreeOptions::default(), clock);
         let reader = Reader::new(
             RangeEngine::new(RangeEngineConfig::default()),
             None,

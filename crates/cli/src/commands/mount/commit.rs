@@ -1,4 +1,5 @@
-//! `forebay commit`: what was written in a mount becomes a new manifest. The process that serves the mount does it.
+//! `forebay commit`: what was written in a mount becomes a new manifest, or the objects of the bucket that is mounted. The
+//! process that serves the mount does it.
 
 use forebay_types::{ByteSize, ErrorKind, printable};
 use serde::{Deserialize, Serialize};
@@ -11,12 +12,12 @@ use crate::exit::{CliError, Result};
 use crate::progress;
 use crate::session::Session;
 
-/// How it is to be done.
+/// How it is to be done. All but `replace` is for manifests.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Commit {
     /// Where the new manifest goes; beside the one that is mounted if it is not said.
     pub(crate) output: Option<String>,
-    /// Whether one that is there is replaced.
+    /// Whether one that is there is replaced; of objects, also those that somebody else changed meanwhile.
     pub(crate) replace: bool,
     /// Only what changed.
     pub(crate) diff: bool,
@@ -51,7 +52,53 @@ pub(crate) struct Stats {
 
 /// What was made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Done {
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Done {
+    Manifest(Box<ManifestDone>),
+    Objects(ObjectsDone),
+}
+
+/// What was done to the objects that are mounted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ObjectsDone {
+    /// What is mounted.
+    pub(crate) url: String,
+    /// Files whose content is there now.
+    pub(crate) put: u64,
+    /// Files that the store copied.
+    pub(crate) copied: u64,
+    /// Objects that are gone.
+    pub(crate) deleted: u64,
+    /// Files that were there as they should be.
+    pub(crate) unchanged: u64,
+    /// What somebody else was faster with.
+    pub(crate) conflicts: Vec<Conflict>,
+    /// What no bucket can hold.
+    pub(crate) left_out: Vec<LeftOut>,
+    /// Requests that the store could not do on condition.
+    pub(crate) unconditional: u64,
+    #[serde(flatten)]
+    pub(crate) stats: Stats,
+}
+
+/// A path that was not touched.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Conflict {
+    pub(crate) path: String,
+    pub(crate) why: String,
+}
+
+/// What stays in the overlay.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct LeftOut {
+    pub(crate) path: String,
+    /// What it is.
+    pub(crate) what: String,
+}
+
+/// The manifest that was made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ManifestDone {
     /// Where the manifest is.
     pub(crate) url: String,
     pub(crate) format: String,
@@ -104,7 +151,55 @@ pub(crate) fn run(session: &Session, env: &Env, args: &CommitArgs) -> Result<()>
         bar.set_position(stats.files_done);
     }));
     bar.finish_and_clear();
-    let done = done?;
+    match done? {
+        Done::Manifest(done) => tell_manifest(session, &done),
+        Done::Objects(done) => tell_objects(session, &done),
+    }
+}
+
+/// Paths that are named in an error.
+const NAMED: usize = 20;
+
+fn tell_objects(session: &Session, done: &ObjectsDone) -> Result<()> {
+    for left in &done.left_out {
+        tracing::warn!(path = left.path, "left out: no bucket can hold {}", left.what);
+    }
+    session.output.answer(done, || objects_text(done))?;
+    if done.conflicts.is_empty() {
+        return Ok(());
+    }
+    let named = done.conflicts.iter().take(NAMED);
+    let mut message = format!("{} not committed:", done.conflicts.len());
+    for conflict in named {
+        message.push_str(&format!("\n  {}: {}", conflict.path, conflict.why));
+    }
+    if let more @ 1.. = done.conflicts.len().saturating_sub(NAMED) {
+        message.push_str(&format!("\n  and {more} more"));
+    }
+    Err(CliError::new(ErrorKind::Changed, message).hint(
+        "all else is done. Look at what is there now; then rename or remove yours and commit again, or commit with --replace, which takes no account of it",
+    ))
+}
+
+fn objects_text(done: &ObjectsDone) -> String {
+    let stats = &done.stats;
+    let rows = [
+        ("into", done.url.clone()),
+        (
+            "put",
+            format!("{} files ({:#} sent)", done.put, ByteSize(stats.uploaded)),
+        ),
+        ("copied", format!("{} objects", done.copied)),
+        ("deleted", format!("{} objects", done.deleted)),
+        ("unchanged", format!("{} files", done.unchanged)),
+        ("conflicts", done.conflicts.len().to_string()),
+        ("left out", done.left_out.len().to_string()),
+    ];
+    let lines = rows.map(|(name, value)| format!("{name:<14}{value}"));
+    lines.join("\n")
+}
+
+fn tell_manifest(session: &Session, done: &ManifestDone) -> Result<()> {
     if let Some(why) = &done.draft {
         tracing::warn!("the manifest is in a draft format, which may change or go: {why}");
     }
@@ -114,10 +209,10 @@ pub(crate) fn run(session: &Session, env: &Env, args: &CommitArgs) -> Result<()>
             "left out: no manifest can hold a pipe, a socket or a device"
         );
     }
-    session.output.answer(&done, || text(&done))
+    session.output.answer(done, || text(done))
 }
 
-fn text(done: &Done) -> String {
+fn text(done: &ManifestDone) -> String {
     let stats = &done.stats;
     let rows = [
         ("manifest", done.url.clone()),

@@ -9,7 +9,7 @@ use forebay_types::{ByteSize, ErrorKind};
 use forebay_vfs::ManifestNamespace;
 use forebay_vfs::commit::ObjectPlace;
 
-use super::committer::Base;
+use super::committer::Manifests as Base;
 use crate::exit::{CliError, Result};
 use crate::session::Session;
 

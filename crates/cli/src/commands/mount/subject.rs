@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use forebay_source::{Location, Scheme, Source};
 use forebay_types::{ErrorKind, printable};
+use forebay_vfs::commit::ObjectPlace;
 use forebay_vfs::{BucketNamespace, Namespace, VfsError};
 
-use super::committer::Base;
+use super::committer::{Base, Objects};
 use super::manifests::Manifests;
 
 use crate::exit::{CliError, Result};
@@ -27,8 +28,8 @@ pub(super) struct Opened {
     pub(super) namespace: Arc<dyn Namespace>,
     /// Where the bytes come from.
     pub(super) source: Source,
-    /// What a commit starts from, where one is possible.
-    pub(super) base: Option<Base>,
+    /// What a commit starts from.
+    pub(super) base: Base,
 }
 
 impl Subject {
@@ -99,17 +100,45 @@ impl Subject {
                 return Ok(Opened {
                     namespace: Arc::new(namespace),
                     source,
-                    base: Some(base),
+                    base: Base::Manifests(base),
                 });
             }
             Self::Url(location) => (session.open_location(location)?, location.file_name()),
             Self::Torrent(link) => (here(session, link).await?, None),
         };
         let namespace = self.bucket(session, source.clone(), name.as_deref()).await?;
+        let base = self.objects(&source, namespace.is_prefix());
         Ok(Opened {
             namespace: Arc::new(namespace),
             source,
-            base: None,
+            base,
+        })
+    }
+
+    /// Where what is written over a source can go.
+    fn objects(&self, source: &Source, is_prefix: bool) -> Base {
+        let local = match self {
+            Self::Url(Location::Bucket { .. }) => None,
+            Self::Url(Location::File(path) | Location::Direct(path)) => Some(path.clone()),
+            Self::Url(Location::Web(_)) => {
+                return Base::Nothing("nothing can be put on a web server: it can only be read");
+            }
+            Self::Url(Location::Rqbit { .. }) | Self::Torrent(_) | Self::Manifests(_) => {
+                return Base::Nothing("nothing can be put into a torrent: it can only be read");
+            }
+        };
+        if !is_prefix {
+            return Base::Nothing(
+                "a single object is mounted: mount the prefix or directory that it lies in",
+            );
+        }
+        Base::Objects(Objects {
+            place: ObjectPlace {
+                store: source.store.clone(),
+                path: source.path.clone(),
+                url: self.shown().into(),
+            },
+            local,
         })
     }
 

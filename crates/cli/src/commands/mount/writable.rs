@@ -31,15 +31,36 @@ pub(super) fn dir(session: &Session, args: &MountArgs, base: &str) -> Result<Pat
     Ok(dir)
 }
 
-/// Opens the overlay over `tree`, which is that of `base`, as it may be shown.
+/// Opens the overlay over `tree`, which is that of `base`, as it may be shown. What a commit put below, over what can
+/// change (`is_changing`), it lets go of.
 ///
 /// # Errors
 /// Its directory cannot be used, or is in use, or belongs to something else.
-pub(super) fn open(dir: &Path, base: &str, tree: Tree, reader: Reader) -> Result<Merged> {
-    let upper = Upper::open(dir, base, Arc::new(SystemClock::new())).map_err(|e| refused(&e))?;
+pub(super) fn open(
+    dir: &Path,
+    base: &str,
+    is_changing: bool,
+    (tree, reader): (Tree, Reader),
+) -> Result<Merged> {
+    let clock = Arc::new(SystemClock::new());
+    let upper = match is_changing {
+        true => Upper::open_with_ledger(dir, base, clock),
+        false => Upper::open(dir, base, clock),
+    };
+    let upper = upper.map_err(|e| refused(&e))?;
     let user = rustix::process::geteuid().as_raw();
     let group = rustix::process::getegid().as_raw();
-    Ok(Merged::new(tree, upper, reader, MergedOptions::of(user, group)))
+    let merged = Merged::new(tree, upper, reader, MergedOptions::of(user, group));
+    let names = merged
+        .settle()
+        .map_err(|e| CliError::new(e.kind(), e.to_string()))?;
+    if names > 0 {
+        tracing::info!(
+            names,
+            "what was committed is let go of: it is seen as it is below"
+        );
+    }
+    Ok(merged)
 }
 
 fn refused(error: &OverlayError) -> CliError {

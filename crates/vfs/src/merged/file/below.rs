@@ -1,10 +1,12 @@
 //! Bytes that come from below.
 
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use forebay_range::Target;
 use forebay_reader::{Handle, OpenOptions};
 use forebay_types::{ByteRange, Version, printable};
+use tokio::sync::OnceCell;
 
 use super::MergedFile;
 use crate::entry::FileMeta;
@@ -15,19 +17,30 @@ use crate::overlay::{DataFile, ReadData, UpperError};
 const PIECE: u64 = 4 << 20;
 
 impl MergedFile {
-    /// The lower file, in the version that came up, opened when it is first needed.
-    pub(super) async fn below(&self) -> Result<&Handle, MergedError> {
+    /// The lower file, in the version that came up or was put there since, opened when it is first needed.
+    pub(super) async fn below(&self) -> Result<Arc<Handle>, MergedError> {
         let open = || async {
             let target = self.target()?;
             let opened = self.shared.reader.open(target, OpenOptions::default()).await;
-            opened.map_err(MergedError::Read)
+            opened.map(Arc::new).map_err(MergedError::Read)
         };
-        self.below.get_or_try_init(open).await
+        self.opened_below().get_or_try_init(open).await.cloned()
+    }
+
+    pub(super) fn opened_below(&self) -> Arc<OnceCell<Arc<Handle>>> {
+        let below = self.below.read().unwrap_or_else(PoisonError::into_inner);
+        below.clone()
+    }
+
+    /// The content is in another place below: read from there from now on.
+    pub(in crate::merged) fn moved_below(&self) {
+        *self.below.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
     }
 
     /// What to read: the same after a restart as before it.
     fn target(&self) -> Result<Target, MergedError> {
-        let Some(origin) = &self.origin else {
+        let (origin, _) = self.shared.upper.content(self.id())?;
+        let Some(origin) = origin else {
             // What was made here has all of its bytes.
             return Err(MergedError::Upper(UpperError::Invalid {
                 id: self.id(),
@@ -52,7 +65,13 @@ impl MergedFile {
 
     /// For messages.
     fn path_below(&self) -> Box<str> {
-        let path = self.origin.as_ref().map_or("", |origin| &*origin.path);
+        let origin = self
+            .shared
+            .upper
+            .content(self.id())
+            .ok()
+            .and_then(|known| known.0);
+        let path = origin.as_ref().map_or("", |origin| &*origin.path);
         printable(path).into()
     }
 
@@ -86,7 +105,7 @@ impl MergedFile {
                 false => done = end,
                 // It was cut meanwhile.
                 true if is_here => return Ok(done + got),
-                true => return Err(self.short(at + got as u64, self.below().await?)),
+                true => return Err(self.short(at + got as u64, &*self.below().await?)),
             }
         }
         Ok(done)
@@ -111,7 +130,7 @@ impl MergedFile {
                 .read_at(at, usize::try_from(len).unwrap_or(usize::MAX))
                 .await?;
             if (bytes.len() as u64) < len {
-                return Err(self.short(at + bytes.len() as u64, below));
+                return Err(self.short(at + bytes.len() as u64, &below));
             }
             data.fill(at, &bytes)?;
             at += len;

@@ -3,7 +3,7 @@
 //! Numbers are LEB128, signed ones in zigzag; text and bytes stand behind their length. A change begins with its tag.
 
 use super::{Change, NewBody, Slot};
-use crate::overlay::attrs::{Attrs, Data, NodeId, Origin, SpecialKind};
+use crate::overlay::attrs::{Attrs, Data, DataStamp, NodeId, Origin, SpecialKind};
 
 /// The bytes of a payload make no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +78,41 @@ pub(crate) fn encode(change: &Change, out: &mut Vec<u8>) {
             put(out, *covers);
             put(out, *durable);
         }
+        Change::Gone { path, version } => {
+            out.push(11);
+            put_bytes(out, path.as_bytes());
+            put_option(out, version.as_deref().map(str::as_bytes));
+        }
+        Change::Put { id, origin, stamp } => {
+            out.push(12);
+            put(out, id.0);
+            put_origin(out, origin);
+            match stamp {
+                None => out.push(0),
+                Some(stamp) => {
+                    out.push(1);
+                    put(out, stamp.size);
+                    put_signed(out, stamp.mtime);
+                    put_signed(out, stamp.ctime);
+                }
+            }
+        }
+        Change::Also { id, path, version } => {
+            out.push(13);
+            put(out, id.0);
+            put_bytes(out, path.as_bytes());
+            put_bytes(out, version.as_bytes());
+        }
+        Change::Settled { id, path } => {
+            out.push(14);
+            put(out, id.0);
+            put_option(out, path.as_deref().map(str::as_bytes));
+        }
+        Change::Over { id, origin } => {
+            out.push(15);
+            put(out, id.0);
+            put_bytes(out, origin.as_bytes());
+        }
     }
 }
 
@@ -127,6 +162,13 @@ fn put_attrs(out: &mut Vec<u8>, attrs: &Attrs) {
     }
 }
 
+fn put_origin(out: &mut Vec<u8>, origin: &Origin) {
+    put_bytes(out, origin.path.as_bytes());
+    put_bytes(out, origin.version.as_bytes());
+    put(out, origin.size);
+    put_signed(out, origin.mtime);
+}
+
 fn put_data(out: &mut Vec<u8>, data: Data) {
     match data {
         Data::Lower => out.push(0),
@@ -150,10 +192,7 @@ fn put_body(out: &mut Vec<u8>, body: &NewBody) {
                 None => out.push(0),
                 Some(origin) => {
                     out.push(1);
-                    put_bytes(out, origin.path.as_bytes());
-                    put_bytes(out, origin.version.as_bytes());
-                    put(out, origin.size);
-                    put_signed(out, origin.mtime);
+                    put_origin(out, origin);
                 }
             }
             put_data(out, *data);
@@ -260,23 +299,38 @@ impl<'a> Take<'a> {
         }
     }
 
+    fn optional_text(&mut self) -> Result<Option<Box<str>>, BadPayload> {
+        Ok(if self.flag()? { Some(self.text()?) } else { None })
+    }
+
+    fn origin(&mut self) -> Result<Origin, BadPayload> {
+        Ok(Origin {
+            path: self.text()?,
+            version: self.text()?,
+            size: self.number()?,
+            mtime: self.signed()?,
+        })
+    }
+
+    fn stamp(&mut self) -> Result<Option<DataStamp>, BadPayload> {
+        if !self.flag()? {
+            return Ok(None);
+        }
+        Ok(Some(DataStamp {
+            size: self.number()?,
+            mtime: self.signed()?,
+            ctime: self.signed()?,
+        }))
+    }
+
     fn body(&mut self) -> Result<NewBody, BadPayload> {
         let special = |kind, rdev| NewBody::Special { kind, rdev };
         Ok(match self.byte()? {
             0 => NewBody::Dir {
-                origin: if self.flag()? { Some(self.text()?) } else { None },
+                origin: self.optional_text()?,
             },
             1 => NewBody::File {
-                origin: if self.flag()? {
-                    Some(Origin {
-                        path: self.text()?,
-                        version: self.text()?,
-                        size: self.number()?,
-                        mtime: self.signed()?,
-                    })
-                } else {
-                    None
-                },
+                origin: if self.flag()? { Some(self.origin()?) } else { None },
                 data: self.data()?,
                 hidden: self.small()?,
             },
@@ -341,6 +395,28 @@ impl<'a> Take<'a> {
             10 => Change::Marker {
                 covers: self.number()?,
                 durable: self.number()?,
+            },
+            11 => Change::Gone {
+                path: self.text()?,
+                version: self.optional_text()?,
+            },
+            12 => Change::Put {
+                id: self.id()?,
+                origin: self.origin()?,
+                stamp: self.stamp()?,
+            },
+            13 => Change::Also {
+                id: self.id()?,
+                path: self.text()?,
+                version: self.text()?,
+            },
+            14 => Change::Settled {
+                id: self.id()?,
+                path: self.optional_text()?,
+            },
+            15 => Change::Over {
+                id: self.id()?,
+                origin: self.text()?,
             },
             _ => return Err(BadPayload),
         })

@@ -34,14 +34,20 @@ fn data() -> impl Strategy<Value = Data> {
     ]
 }
 
+fn origin() -> impl Strategy<Value = Origin> {
+    (text(), text(), any::<u64>(), any::<i64>()).prop_map(|(path, version, size, mtime)| Origin {
+        path,
+        version,
+        size,
+        mtime,
+    })
+}
+
+fn stamp() -> impl Strategy<Value = DataStamp> {
+    any::<(u64, i64, i64)>().prop_map(|(size, mtime, ctime)| DataStamp { size, mtime, ctime })
+}
+
 fn body() -> impl Strategy<Value = NewBody> {
-    let origin =
-        (text(), text(), any::<u64>(), any::<i64>()).prop_map(|(path, version, size, mtime)| Origin {
-            path,
-            version,
-            size,
-            mtime,
-        });
     let special = prop::sample::select(vec![
         SpecialKind::Fifo,
         SpecialKind::Socket,
@@ -50,7 +56,7 @@ fn body() -> impl Strategy<Value = NewBody> {
     ]);
     prop_oneof![
         prop::option::of(text()).prop_map(|origin| NewBody::Dir { origin }),
-        (prop::option::of(origin), data(), any::<u32>()).prop_map(|(origin, data, hidden)| NewBody::File {
+        (prop::option::of(origin()), data(), any::<u32>()).prop_map(|(origin, data, hidden)| NewBody::File {
             origin,
             data,
             hidden
@@ -89,6 +95,15 @@ fn change() -> impl Strategy<Value = Change> {
         (id(), data()).prop_map(|(id, data)| Change::Data { id, data }),
         id().prop_map(|id| Change::Next { id }),
         any::<(u64, u64)>().prop_map(|(covers, durable)| Change::Marker { covers, durable }),
+        (text(), prop::option::of(text())).prop_map(|(path, version)| Change::Gone { path, version }),
+        (id(), origin(), prop::option::of(stamp())).prop_map(|(id, origin, stamp)| Change::Put {
+            id,
+            origin,
+            stamp
+        }),
+        (id(), text(), text()).prop_map(|(id, path, version)| Change::Also { id, path, version }),
+        (id(), prop::option::of(text())).prop_map(|(id, path)| Change::Settled { id, path }),
+        (id(), text()).prop_map(|(id, origin)| Change::Over { id, origin }),
     ]
 }
 

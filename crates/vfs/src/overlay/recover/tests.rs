@@ -73,7 +73,7 @@ fn a_flipped_bit_at_the_end_is_a_change_that_was_not_written_whole() {
 fn a_journal_of_another_version_or_of_nothing_is_refused() {
     let (rig, _) = some();
     let names = std::fs::read(rig.names()).unwrap();
-    for bad in [&b""[..], b"forebay nam", b"forebay names 2\n", &names[1..]] {
+    for bad in [&b""[..], b"forebay nam", b"forebay names 3\n", &names[1..]] {
         std::fs::write(rig.names(), bad).unwrap();
         let error = rig.try_open().unwrap_err();
         assert!(matches!(error, OverlayError::Nonsense { at: 0, .. }), "{error}");

@@ -66,7 +66,7 @@ fn what_nobody_holds_goes_with_its_last_name() {
     state.node(NodeId(3)).unwrap().holds.store(0, Ordering::Relaxed);
     assert_eq!(
         state.remove_if_gone(NodeId(3)),
-        Ok(Some(Gone {
+        Ok(Some(Lost {
             id: NodeId(3),
             has_data: false
         }))

@@ -469,8 +469,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 160, max_shrink_iters: 2000, ..ProptestConfig::default() })]
 
     #[test]
-    fn names_are_what_the_model_says(ops in prop::collection::vec(op(), 1..60)) {
-        let mut rig = Rig::new();
+    fn names_are_what_the_model_says(ops in prop::collection::vec(op(), 1..60), has_ledger in any::<bool>()) {
+        let mut rig = Rig::with_ledger(has_ledger);
         let mut upper = rig.open();
         let mut model = Model::default();
         for op in &ops {
@@ -509,8 +509,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_beginning_of_the_journal_is_what_was_then(ops in prop::collection::vec(journal_op(), 1..14)) {
-        let rig = Rig::new();
+    fn every_beginning_of_the_journal_is_what_was_then(
+        ops in prop::collection::vec(journal_op(), 1..14),
+        has_ledger in any::<bool>(),
+    ) {
+        let rig = Rig::with_ledger(has_ledger);
         let upper = rig.open();
         let len = || fs::metadata(rig.names()).unwrap().len();
         let mut states = vec![(len(), dump(&upper))];

@@ -9,7 +9,7 @@ use crate::overlay::recover::open_as;
 
 /// Opens as if the machine had been started again.
 fn restarted(rig: &Rig) -> Upper {
-    let shared = open_as(&rig.path(), BASE, clock(), "another boot").unwrap();
+    let shared = open_as(&rig.path(), BASE, clock(), "another boot", false).unwrap();
     Upper { shared }
 }
 
@@ -135,7 +135,7 @@ fn a_hole_in_what_was_not_synced_is_the_end_of_the_journal() {
     upper.mkdir(upper.root(), b"four", new(0o700)).unwrap();
     upper.sync().unwrap();
     let after = damaged(&rig);
-    let error = open_as(&after.path(), BASE, clock(), "another boot").unwrap_err();
+    let error = open_as(&after.path(), BASE, clock(), "another boot", false).unwrap_err();
     assert!(matches!(error, OverlayError::Damaged { .. }), "{error}");
 }
 

@@ -102,7 +102,7 @@ impl Upper {
     }
 }
 
-fn check_len(what: &'static str, text: &str) -> Result<(), UpperError> {
+pub(super) fn check_len(what: &'static str, text: &str) -> Result<(), UpperError> {
     if text.len() > MAX_TEXT {
         return Err(UpperError::TooLong { what, max: MAX_TEXT });
     }

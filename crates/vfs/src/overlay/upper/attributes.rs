@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::Upper;
 use super::create::NEEDED;
-use crate::overlay::attrs::{Attrs, NodeAttrs, NodeId, NodeKind, SetAttrs, SetTime};
+use crate::overlay::attrs::{Attrs, Data, DataStamp, NodeAttrs, NodeId, NodeKind, SetAttrs, SetTime};
 use crate::overlay::error::UpperError;
 use crate::overlay::layout::data_name;
 use crate::overlay::record::Change;
@@ -34,6 +34,33 @@ impl Upper {
             told.stored = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
         }
         Ok(told)
+    }
+
+    /// What a data file is like now. Of a file that has one.
+    ///
+    /// # Errors
+    /// [`UpperError::Stale`]; the disk.
+    pub fn stamp(&self, id: NodeId) -> Result<DataStamp, UpperError> {
+        let stat = self.stat(id)?;
+        Ok(DataStamp {
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            mtime: nanos(stat.st_mtime, stat.st_mtime_nsec),
+            ctime: nanos(stat.st_ctime, stat.st_ctime_nsec),
+        })
+    }
+
+    /// Whether all of a file is here, and as it was put below.
+    pub(crate) fn is_as_put(&self, id: NodeId) -> Result<bool, UpperError> {
+        let put = {
+            let inner = self.shared.read();
+            let file = inner.node(id)?.file();
+            let whole = file.filter(|file| file.data == Data::Whole);
+            whole.and_then(|file| file.put.as_ref()?.stamp)
+        };
+        match put {
+            Some(put) => Ok(self.stamp(id)? == put),
+            None => Ok(false),
+        }
     }
 
     fn stat(&self, id: NodeId) -> Result<Stat, UpperError> {

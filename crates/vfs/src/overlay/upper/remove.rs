@@ -49,6 +49,16 @@ impl Upper {
     /// # Errors
     /// [`UpperError::Exists`] if something is; [`UpperError::NoEntry`] if it is hidden already; the disk.
     pub fn hide(&self, parent: NodeId, name: &[u8]) -> Result<(), UpperError> {
+        self.hide_as(parent, name, None)
+    }
+
+    /// `version`: that of the lower file, if it is one.
+    pub(super) fn hide_as(
+        &self,
+        parent: NodeId,
+        name: &[u8],
+        version: Option<&str>,
+    ) -> Result<(), UpperError> {
         check(name)?;
         let now = self.shared.now();
         self.shared.change(|inner| {
@@ -56,10 +66,11 @@ impl Upper {
             if place.origin.is_none() || place.entries.contains_key(name) {
                 return Err(UpperError::NoEntry { name: shown(name) });
             }
-            let changes = [
+            let mut changes = vec![
                 entry(parent, name, Some(Slot::Whiteout)),
                 Change::Touch { id: parent, at: now },
             ];
+            changes.extend(inner.hidden(parent, name, version));
             inner.commit(parent, &changes)
         })
     }
@@ -82,11 +93,12 @@ impl Upper {
             };
             let has_data = node.has_data();
             let slot = left(inner.place(parent, name)?, whiteout);
-            let changes = [
+            let mut changes = inner.farewell(id);
+            changes.extend([
                 Change::Ctime { id, at: now },
                 entry(parent, name, slot),
                 Change::Touch { id: parent, at: now },
-            ];
+            ]);
             inner.commit(id, &changes)?;
             Ok((removed, has_data && inner.state.node(id).is_some()))
         })?;

@@ -1,5 +1,6 @@
 //! Moves.
 
+use super::adopt::check_len;
 use super::remove::check_empty;
 use super::{Removed, Upper, entry, left};
 use crate::overlay::attrs::{NodeId, NodeKind};
@@ -34,9 +35,25 @@ impl Upper {
         how: Rename,
         whiteout: bool,
     ) -> Result<Option<Removed>, UpperError> {
+        self.rename_over(from, to, how, whiteout, None)
+    }
+
+    /// The same onto a lower file of this version, of which nothing is known above.
+    ///
+    /// # Errors
+    /// Those of [`Upper::rename`]; [`UpperError::TooLong`].
+    pub fn rename_over(
+        &self,
+        from: (NodeId, &[u8]),
+        to: (NodeId, &[u8]),
+        how: Rename,
+        whiteout: bool,
+        version: Option<&str>,
+    ) -> Result<Option<Removed>, UpperError> {
+        check_len("the version of a lower file", version.unwrap_or_default())?;
         let (replaced, touched) = self.shared.change(|inner| match how {
             Rename::Exchange => self.exchange(inner, from, to),
-            Rename::Replace | Rename::NoReplace => self.replace(inner, from, to, how, whiteout),
+            Rename::Replace | Rename::NoReplace => self.replace(inner, from, to, how, (whiteout, version)),
         })?;
         for id in touched {
             self.bump(id, true);
@@ -50,7 +67,7 @@ impl Upper {
         from: (NodeId, &[u8]),
         to: (NodeId, &[u8]),
         how: Rename,
-        whiteout: bool,
+        (whiteout, version): (bool, Option<&str>),
     ) -> Result<(Option<Removed>, Vec<NodeId>), UpperError> {
         let (id, node) = inner.named(from.0, from.1)?;
         let target = inner.place(to.0, to.1)?.entries.get(to.1);
@@ -75,12 +92,15 @@ impl Upper {
             }
         }
         let now = self.shared.now();
-        let mut changes = vec![
+        let mut changes = inner.farewell(id);
+        changes.extend(inner.hidden(to.0, to.1, version));
+        changes.extend(target.into_iter().flat_map(|(target, _)| inner.farewell(target)));
+        changes.extend([
             Change::Ctime { id, at: now },
             entry(from.0, from.1, left(inner.dir(from.0)?, whiteout)),
             entry(to.0, to.1, Some(Slot::Node(id))),
             Change::Touch { id: from.0, at: now },
-        ];
+        ]);
         if to.0 != from.0 {
             changes.push(Change::Touch { id: to.0, at: now });
         }
@@ -121,13 +141,15 @@ impl Upper {
             return Ok((None, Vec::new()));
         }
         let now = self.shared.now();
-        let mut changes = vec![
+        let mut changes = inner.farewell(id);
+        changes.extend(inner.farewell(other));
+        changes.extend([
             entry(to.0, to.1, Some(Slot::Node(id))),
             entry(from.0, from.1, Some(Slot::Node(other))),
             Change::Ctime { id, at: now },
             Change::Ctime { id: other, at: now },
             Change::Touch { id: from.0, at: now },
-        ];
+        ]);
         if to.0 != from.0 {
             changes.push(Change::Touch { id: to.0, at: now });
         }

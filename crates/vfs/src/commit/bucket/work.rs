@@ -1,0 +1,219 @@
+//! One file into its place, and noted.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use forebay_manifest::Stamp;
+use forebay_types::{Clock, ErrorKind, SystemClock};
+
+use crate::commit::bring::bring;
+use crate::commit::bucket::conflict::ConflictWhy;
+use crate::commit::bucket::object::{Content, Copied, Expected, Objects, Sent};
+use crate::commit::bucket::plan::Job;
+use crate::commit::engine::blocking;
+use crate::commit::error::{CommitError, shown};
+use crate::commit::progress::add;
+use crate::commit::upload::Fail;
+use crate::merged::{Merged, MergedError};
+use crate::overlay::{DataFile, DataStamp, NodeId, Origin, Recorded, UpperError};
+
+/// How often what a file lacks is brought until it has all: each time somebody cut it or made it longer.
+const WHOLE_TRIES: u32 = 8;
+
+/// Does single steps.
+pub(super) struct Work {
+    pub(super) merged: Merged,
+    pub(super) objects: Arc<Objects>,
+    /// Files of which all is above now, so that what they came from is of no concern.
+    pub(super) brought: HashSet<Box<str>>,
+}
+
+/// What came of a step.
+#[derive(Debug)]
+pub(super) enum Done {
+    Put,
+    Copied,
+    Deleted,
+    /// There is nothing to be done any more.
+    Gone,
+    Refused(ConflictWhy),
+}
+
+impl Work {
+    /// Puts or copies a file.
+    pub(super) async fn job(&self, job: &Job) -> Result<Done, CommitError> {
+        match self.try_job(job).await {
+            Err(error) if Self::is_gone(&error) => Ok(Done::Gone),
+            Err(error) => match Self::source_of(&error, job.reads.as_deref()) {
+                Some(why) => Ok(Done::Refused(why)),
+                None => Err(error),
+            },
+            done => done,
+        }
+    }
+
+    async fn try_job(&self, job: &Job) -> Result<Done, CommitError> {
+        let mut expected = job.expected.clone();
+        if let Some(from) = job.copy.as_ref().filter(|_| !self.brought.contains(&job.path)) {
+            match self
+                .objects
+                .copy(from, &job.path, self.expected(expected.as_deref()))
+                .await?
+            {
+                Copied::Done(version) => {
+                    let origin = Origin {
+                        path: job.path.clone(),
+                        version: version.clone(),
+                        size: from.size,
+                        mtime: from.mtime,
+                    };
+                    if self.record(job, &origin, job.stamp)? == Recorded::Put {
+                        return Ok(Done::Copied);
+                    }
+                    // It was written to meanwhile: what is there is ours, and old.
+                    expected = Some(version);
+                }
+                Copied::PutInstead => {}
+                Copied::Wrong(version, why) => {
+                    // It is ours to replace all the same.
+                    let noted = self.merged.upper().record_hidden(&job.path, Some(&version));
+                    noted.map_err(CommitError::overlay(job.path.as_bytes()))?;
+                    return Ok(Done::Refused(why));
+                }
+                Copied::Refused(why) => return Ok(Done::Refused(why)),
+            }
+        }
+        for attempt in 0..=Stamp::AGAIN {
+            if let Some(done) = self.put(job, self.expected(expected.as_deref())).await? {
+                return Ok(done);
+            }
+            add(&self.objects.progress.again, 1);
+            if attempt < Stamp::AGAIN {
+                // Whoever writes may be done soon.
+                tokio::time::sleep(Stamp::STEP * (1 << attempt)).await;
+            }
+        }
+        Ok(Done::Refused(ConflictWhy::Busy))
+    }
+
+    /// `None`: it was written to meanwhile.
+    async fn put(&self, job: &Job, expected: Expected<'_>) -> Result<Option<Done>, CommitError> {
+        let data = self.whole(job.id, job.path.as_bytes()).await?;
+        let Some(stamp) = self.stamp(job).await? else {
+            return Ok(None);
+        };
+        let is_still = || Ok(self.stamp_now(job)? == stamp);
+        let content = Content {
+            path: &job.path,
+            data: &data,
+            len: stamp.size,
+            is_still: &is_still,
+        };
+        let version = match self.objects.put(&content, expected).await {
+            Ok(Sent::Stored(version) | Sent::SameWasThere(version)) => version,
+            Ok(Sent::Refused(why)) => return Ok(Some(Done::Refused(why))),
+            Err(Fail::Moved) => return Ok(None),
+            Err(Fail::Error(error)) => return Err(error),
+        };
+        let origin = Origin {
+            path: job.path.clone(),
+            version,
+            size: stamp.size,
+            mtime: stamp.mtime,
+        };
+        self.record(job, &origin, Some(stamp))?;
+        Ok(Some(Done::Put))
+    }
+
+    /// Removes an object of this version.
+    pub(super) async fn delete(&self, path: &str, version: &str) -> Result<Done, CommitError> {
+        match self.objects.delete(path, self.expected(Some(version))).await? {
+            Ok(()) => {
+                let noted = self.merged.upper().record_hidden(path, None);
+                noted.map_err(CommitError::overlay(path.as_bytes()))?;
+                Ok(Done::Deleted)
+            }
+            Err(why) => Ok(Done::Refused(why)),
+        }
+    }
+
+    fn expected<'a>(&self, version: Option<&'a str>) -> Expected<'a> {
+        match version {
+            _ if self.objects.options.replace => Expected::Anything,
+            Some(version) => Expected::Version(version),
+            None => Expected::Nothing,
+        }
+    }
+
+    fn record(&self, job: &Job, origin: &Origin, stamp: Option<DataStamp>) -> Result<Recorded, CommitError> {
+        match self.merged.record_put(job.id, origin, stamp) {
+            Ok(recorded) => Ok(recorded),
+            Err(MergedError::Upper(source)) => Err(CommitError::overlay(job.path.as_bytes())(source)),
+            Err(error) => Err(super::below(error)),
+        }
+    }
+
+    fn stamp_now(&self, job: &Job) -> Result<DataStamp, CommitError> {
+        let stamp = self.merged.upper().stamp(job.id);
+        stamp.map_err(CommitError::overlay(job.path.as_bytes()))
+    }
+
+    /// What the file is like, if it was not changed just now. `None`: it changes.
+    async fn stamp(&self, job: &Job) -> Result<Option<DataStamp>, CommitError> {
+        let now = self.stamp_now(job)?;
+        let stamp = Stamp {
+            size: now.size,
+            mtime: now.mtime.into(),
+            ctime: now.ctime.into(),
+        };
+        if !stamp.is_fresh(SystemClock::new().wall()) {
+            return Ok(Some(now));
+        }
+        tokio::time::sleep(Stamp::STEP).await;
+        Ok((self.stamp_now(job)? == now).then_some(now))
+    }
+
+    /// The content of a file, all of it above.
+    pub(super) async fn whole(&self, id: NodeId, path: &[u8]) -> Result<Arc<DataFile>, CommitError> {
+        for _ in 0..WHOLE_TRIES {
+            let merged = self.merged.clone();
+            let data = blocking(move || merged.data(id))
+                .await?
+                .map_err(|error| match error {
+                    MergedError::Upper(source) => CommitError::overlay(path)(source),
+                    error => super::below(error),
+                })?;
+            bring(&self.merged, &self.objects.memory, (id, path), data.absent()).await?;
+            let file = data.clone();
+            let is_whole = blocking(move || file.make_whole()).await?;
+            if is_whole.map_err(CommitError::overlay(path))? {
+                return Ok(data);
+            }
+        }
+        Err(CommitError::Busy {
+            path: shown(path),
+            times: WHOLE_TRIES,
+        })
+    }
+
+    /// Whether an error says that the file was removed since.
+    pub(super) fn is_gone(error: &CommitError) -> bool {
+        matches!(
+            error,
+            CommitError::Overlay {
+                source: UpperError::Stale { .. },
+                ..
+            }
+        )
+    }
+
+    /// Whether an error says that what a file lacks is not there any more.
+    pub(super) fn source_of(error: &CommitError, reads: Option<&str>) -> Option<ConflictWhy> {
+        let CommitError::Below { source, .. } = error else {
+            return None;
+        };
+        matches!(source.kind, ErrorKind::Changed | ErrorKind::NotFound).then(|| ConflictWhy::Source {
+            path: reads.unwrap_or_default().into(),
+        })
+    }
+}

@@ -1,0 +1,141 @@
+//! Commits into a bucket that end in the middle, between random changes: nothing is lost, and the next one completes them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fastrand::Rng;
+use forebay_testkit::{FaultKind, Op, Rule};
+use forebay_vfs::VfsError;
+use forebay_vfs::commit::{BucketOptions, CommitProgress, commit_bucket};
+use forebay_vfs::merged::MergedError;
+use forebay_vfs::overlay::{Rename, UpperError};
+
+use crate::commit_bucket::{bucket, commit, is_empty, layers, mount, order, same, tree};
+use crate::merged_world::{Layers, Mount, WRITE};
+use crate::world::within;
+
+const LOWER: &[(&str, &str)] = &[
+    ("a", "lower a"),
+    ("b", "lower b"),
+    ("c", "lower c"),
+    ("d/a", "lower d/a"),
+    ("d/b", "lower d/b"),
+    ("d/e/a", "lower d/e/a"),
+    ("f/a", "lower f/a"),
+    ("f/b", "lower f/b"),
+];
+
+fn path(random: &mut Rng) -> String {
+    let dirs = ["", "", "d/", "f/", "d/e/", "g/"];
+    let dir = dirs[random.usize(..dirs.len())];
+    format!("{dir}{}", ["a", "b", "c"][random.usize(..3)])
+}
+
+fn dir(random: &mut Rng) -> &'static str {
+    ["d", "f", "g", "d/e", "g/e"][random.usize(..5)]
+}
+
+/// What a program may do; what cannot be done is not.
+async fn change(mount: &Mount, random: &mut Rng, step: u32) {
+    let done = match random.u32(..12) {
+        0..3 => mount.write(&path(random), &format!("step {step}")).await,
+        3 => match mount.open(&path(random), WRITE).await {
+            Ok(file) => within(file.write_at(2, b"!")).await,
+            Err(error) => Err(error),
+        },
+        4..6 => mount.unlink(&path(random)).await,
+        6..8 => mount.mv(&path(random), &path(random)).await,
+        8 => mount.rename(&path(random), &path(random), Rename::Exchange).await,
+        9 => mount.mv(dir(random), dir(random)).await,
+        10 => mount.mkdir(dir(random)).await.map(drop),
+        _ => mount.link(&path(random), &path(random)).await.map(drop),
+    };
+    match done {
+        Ok(()) | Err(MergedError::NotFound { .. }) => {}
+        Err(MergedError::Upper(
+            UpperError::Exists { .. }
+            | UpperError::NoEntry { .. }
+            | UpperError::NotEmpty { .. }
+            | UpperError::IntoItself { .. }
+            | UpperError::NotADir { .. }
+            | UpperError::IsADir { .. },
+        )) => {}
+        Err(MergedError::Lower(VfsError::NotADirectory { .. })) => {}
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+fn again(layers: &Layers, old: Mount) -> Mount {
+    old.forget_all();
+    drop(old);
+    mount(layers)
+}
+
+async fn rounds(seed: u64, is_interrupted: bool) {
+    let layers = layers(LOWER);
+    let mut random = Rng::with_seed(seed);
+    let mut mount = mount(&layers);
+    if is_interrupted {
+        // So that there is something to interrupt.
+        let slow = FaultKind::Latency(Duration::from_millis(3));
+        layers.world.lab.faults().add(Rule::new(slow.clone()).op(Op::Put));
+        layers.world.lab.faults().add(Rule::new(slow).op(Op::Head));
+    }
+    for round in 0..6 {
+        for step in 0..random.u32(1..14) {
+            change(&mount, &mut random, round * 100 + step).await;
+        }
+        let before = tree(&mount).await;
+        if is_interrupted {
+            for _ in 0..3 {
+                let progress = Arc::new(CommitProgress::default());
+                let order = order(
+                    &layers,
+                    BucketOptions {
+                        at_once: random.usize(1..5),
+                        ..BucketOptions::default()
+                    },
+                );
+                let going = Box::pin(commit_bucket(&mount.merged, &order, &progress));
+                let _ = tokio::time::timeout(Duration::from_millis(random.u64(1..60)), going).await;
+                same(&tree(&mount).await, &before);
+                if random.bool() {
+                    mount = again(&layers, mount);
+                    same(&tree(&mount).await, &before);
+                }
+            }
+        }
+        let done = commit(&layers, &mount).await;
+        assert_eq!(done.conflicts, [], "seed {seed}, round {round}");
+        same(&bucket(&layers), &before);
+        same(&tree(&mount).await, &before);
+        let none = commit(&layers, &mount).await;
+        assert_eq!(
+            (none.put, none.copied, none.deleted),
+            (0, 0, 0),
+            "seed {seed}, round {round}"
+        );
+        if random.bool() {
+            mount = again(&layers, mount);
+            same(&tree(&mount).await, &before);
+            if done.left_out.is_empty() {
+                is_empty(&mount);
+            }
+        }
+    }
+    mount.forget_all();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_any_changes_the_bucket_is_the_tree() {
+    for seed in 0..25 {
+        rounds(seed, false).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_any_interruption_the_next_commit_completes_it() {
+    for seed in 100..112 {
+        rounds(seed, true).await;
+    }
+}
