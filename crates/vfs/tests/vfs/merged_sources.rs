@@ -148,7 +148,10 @@ async fn a_read_over_a_chunk_that_is_absent_keeps_what_is_here_of_the_others() {
     expected[..CHUNK].fill(1);
     within(file.write_at(0, &expected[..CHUNK])).await.unwrap();
     let mut last = vec![0; CHUNK];
-    assert_eq!(within(file.read_at(2 * CHUNK as u64, &mut last)).await.unwrap(), CHUNK);
+    assert_eq!(
+        within(file.read_at(2 * CHUNK as u64, &mut last)).await.unwrap(),
+        CHUNK
+    );
     let key = |chunk: usize| {
         let bytes = &lower[chunk * CHUNK..(chunk + 1) * CHUNK];
         format!("{DATA}/{}", Hash::of(bytes).object_key())
