@@ -254,17 +254,19 @@ async fn settled(lab: &LabProcess) -> Result<Asked> {
     }
 }
 
-/// Removes what the last run made, if it did.
+/// Removes what the last run made, if it did. The room is free then: an overlay keeps it until names are safe, and new pages
+/// are dearer than those that were just used.
 pub(super) fn remove(path: &Path) -> Result<()> {
     let removed = if path.is_dir() {
         std::fs::remove_dir_all(path)
     } else {
         std::fs::remove_file(path)
     };
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(CliError::local(path, "remove", &error))
-        }
-        _ => Ok(()),
-    }
+    let dir = path.parent().unwrap_or(path);
+    let freed = match removed {
+        Ok(()) => std::fs::File::open(dir).and_then(|dir| Ok(rustix::fs::fsync(&dir)?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    freed.map_err(|e| CliError::local(path, "remove", &e))
 }
