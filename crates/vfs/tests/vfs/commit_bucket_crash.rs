@@ -40,7 +40,7 @@ async fn change(mount: &Mount, random: &mut Rng, step: u32) {
     let done = match random.u32(..12) {
         0..3 => mount.write(&path(random), &format!("step {step}")).await,
         3 => match mount.open(&path(random), WRITE).await {
-            Ok(file) => within(file.write_at(2, b"!")).await,
+            Ok(file) => within(file.write_at(2, b"!")).await.map(drop),
             Err(error) => Err(error),
         },
         4..6 => mount.unlink(&path(random)).await,

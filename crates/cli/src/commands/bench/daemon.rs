@@ -159,7 +159,7 @@ pub(super) fn memory() -> Result<()> {
     let bytes = vec![1; orders.size as usize];
     let mount = MemoryMount::start(&orders.dir, bytes, &options)?;
     until_the_end()?;
-    mount.unmount().map_err(failed)
+    mount.unmount().map_err(|error| failed(&error))
 }
 
 /// Serves a directory until standard input ends, in this process.
@@ -169,7 +169,7 @@ pub(super) fn mirror() -> Result<()> {
     options.mount.io = io(orders.direct);
     let mirror = MirrorMount::start(&orders.shown, &orders.dir, &options)?;
     until_the_end()?;
-    mirror.unmount().map_err(failed)
+    mirror.unmount().map_err(|error| failed(&error))
 }
 
 fn io(direct: bool) -> IoMode {
@@ -178,9 +178,9 @@ fn io(direct: bool) -> IoMode {
 
 fn until_the_end() -> Result<()> {
     let read = std::io::stdin().read_to_end(&mut Vec::new());
-    read.map(drop).map_err(failed)
+    read.map(drop).map_err(|error| failed(&error))
 }
 
-fn failed(error: std::io::Error) -> CliError {
+fn failed(error: &std::io::Error) -> CliError {
     CliError::new(error.kind().into(), error.to_string())
 }

@@ -132,9 +132,11 @@ impl<'a, 'b> Sides<'a, 'b> {
             self.ours = Some(self.place.mount(self.field, setting)?);
             let file = self.target(who)?;
             match what {
-                What::Again(_) | What::Read(_, Of::New) => drop(self.write_new(&file).await?),
+                What::Again(_) | What::Read(_, Of::New) => {
+                    self.write_new(&file).await?;
+                }
                 What::Read(_, Of::Lower) => {
-                    drop(self.write_again(&file, OVERLAY_BLOCK, Places::Fourth).await?);
+                    self.write_again(&file, OVERLAY_BLOCK, Places::Fourth).await?;
                 }
                 _ => {}
             }
