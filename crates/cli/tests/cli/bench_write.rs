@@ -43,7 +43,7 @@ fn rows_have_the_fields_of_the_contract() {
         let (goal, ratio) = match case {
             "write-new" | "write-small" | "write-rand" => (0.8, "mb_s"),
             "dirty-rand" => (0.85, "mb_s"),
-            "write-served" => (0.0, "mb_s"),
+            "write-served" | "mixed-served" | "mixed-pages" => (0.0, "mb_s"),
             "git-clone" | "cargo-build" => (1.0 / 1.2, "p50_ms"),
             "git-clone-native" => (0.0, "p50_ms"),
             "chunk-first" | "manifest-mount" => (1.0, "p50_ms"),
