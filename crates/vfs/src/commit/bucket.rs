@@ -76,7 +76,7 @@ pub struct BucketCommitted {
     pub stats: CommitStats,
 }
 
-/// Makes the bucket what the tree is now. See the [module](self).
+/// Makes the bucket what the tree is now. See the text of `commit/bucket.rs`.
 ///
 /// # Errors
 /// [`CommitError`]: what was done until then was done, and the next commit goes on. What somebody else changed is no error:
