@@ -11,10 +11,7 @@ fn world() -> World {
 #[cfg(feature = "torrent")]
 #[test]
 fn rows_have_the_fields_of_the_contract() {
-    use std::path::PathBuf;
-
     use crate::at::may_mount;
-    use crate::harness::files_below;
 
     if !may_mount() {
         return;
@@ -89,12 +86,7 @@ fn rows_have_the_fields_of_the_contract() {
     assert_eq!(notes.len(), 3, "{notes:?}");
     let chart = std::fs::read_to_string(world.path("chart.svg")).unwrap();
     assert!(chart.contains("torrent-cold"));
-    // Nothing is left, mounted or not.
-    let left = files_below(world.home());
-    let of_bench = |path: &PathBuf| path.to_string_lossy().contains("forebay-bench-");
-    assert!(!left.iter().any(of_bench), "{left:?}");
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(!mounts.contains(world.home().to_str().unwrap()), "{mounts}");
+    world.has_nothing_left_of_a_bench();
 }
 
 #[cfg(feature = "torrent")]

@@ -6,7 +6,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use serde_json::Value;
 
 use crate::at::may_mount;
-use crate::harness::{World, files_below};
+use crate::harness::World;
 
 const CASES: &str = "write-new,write-small,write-rand,write-served,dirty-read,dirty-rand,dirty-served,dirty-served-rand,\
                      dirty-pages,mixed-served,mixed-pages,git-clone,git-clone-native,cargo-build,chunk-first,\
@@ -80,12 +80,7 @@ fn rows_have_the_fields_of_the_contract() {
     }
     let chart = std::fs::read_to_string(world.path("chart.svg")).unwrap();
     assert!(chart.contains("mixed-served"));
-    // Nothing is left, mounted or not.
-    let left = files_below(world.home());
-    let of_bench = |path: &PathBuf| path.to_string_lossy().contains("forebay-bench-");
-    assert!(!left.iter().any(of_bench), "{left:?}");
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(!mounts.contains(world.home().to_str().unwrap()), "{mounts}");
+    world.has_nothing_left_of_a_bench();
 }
 
 #[test]

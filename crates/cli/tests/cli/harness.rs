@@ -98,6 +98,16 @@ impl World {
         self.dir.path()
     }
 
+    /// Of what a bench made nothing is left, mounted or not.
+    #[track_caller]
+    pub(crate) fn has_nothing_left_of_a_bench(&self) {
+        let left = files_below(self.home());
+        let of_bench = |path: &PathBuf| path.to_string_lossy().contains("forebay-bench-");
+        assert!(!left.iter().any(of_bench), "{left:?}");
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains(self.home().to_str().unwrap()), "{mounts}");
+    }
+
     /// Where runs have their cache unless told otherwise.
     pub(crate) fn cache(&self) -> PathBuf {
         self.home().join("xdg-cache/forebay")

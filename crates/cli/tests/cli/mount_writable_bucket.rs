@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use forebay_testkit::{FaultKind, Lab, ListQuery, Op, Rule, WebServer};
 use forebay_types::ByteRange;
-use rustix::process::Pid;
 use serde_json::{Value, json};
 
-use crate::at::{At, kill, may_mount};
+use crate::at::{At, kill, may_mount, mount_writable};
 use crate::harness::{World, files_below, strict_lab, wait_for};
 use crate::mount_manifest::noise;
 
@@ -75,21 +74,6 @@ fn same(one: &Files, other: &Files) {
     }
 }
 
-fn mount(world: &World, at: &At, url: &str) -> Pid {
-    let overlay = world.path("overlay");
-    let words = [
-        "mount",
-        "--writable",
-        "--overlay-dir",
-        overlay.to_str().unwrap(),
-        url,
-        at.name(),
-        "--json",
-    ];
-    let answer = world.run(&words).json();
-    Pid::from_raw(i32::try_from(answer["pid"].as_u64().unwrap()).unwrap()).unwrap()
-}
-
 fn commit(world: &World, at: &At) -> Value {
     world.run(&["commit", at.name(), "--json"]).json()
 }
@@ -129,7 +113,7 @@ fn a_bucket_becomes_what_was_written() {
     fill(&lab);
     let world = World::with(&lab);
     let at = At::new(&world);
-    mount(&world, &at, URL);
+    mount_writable(&world, &at, URL, &[]);
     change(&at.0);
     let expected = files(&at.0);
     let answer = commit(&world, &at);
@@ -149,7 +133,7 @@ fn a_bucket_becomes_what_was_written() {
     );
     at.unmount(&world);
     // Nothing is above any more.
-    mount(&world, &at, URL);
+    mount_writable(&world, &at, URL, &[]);
     same(&files(&at.0), &expected);
     let answer = commit(&world, &at);
     assert_eq!((done(&answer), &answer["unchanged"]), ([0, 0, 0], &json!(0)));
@@ -183,7 +167,7 @@ fn a_local_directory_becomes_what_was_written() {
     fs::create_dir(tree.join("empty")).unwrap();
     let at = At::new(&world);
     let url = format!("file://{}/", tree.display());
-    mount(&world, &at, &url);
+    mount_writable(&world, &at, &url, &[]);
     change(&at.0);
     // A file where a directory was, and a directory where a file was, with that file in it.
     fs::rename(at.0.join("three"), at.0.join("tmp")).unwrap();
@@ -199,7 +183,7 @@ fn a_local_directory_becomes_what_was_written() {
     assert!(!tree.join("a").exists());
     assert_eq!(done(&commit(&world, &at)), [0, 0, 0]);
     at.unmount(&world);
-    mount(&world, &at, &url);
+    mount_writable(&world, &at, &url, &[]);
     same(&files(&at.0), &expected);
     assert!(!at.0.join("a").exists());
     let answer = commit(&world, &at);
@@ -216,7 +200,7 @@ fn what_others_changed_is_told_and_not_touched() {
     fill(&lab);
     let world = World::with(&lab);
     let at = At::new(&world);
-    mount(&world, &at, URL);
+    mount_writable(&world, &at, URL, &[]);
     fs::write(at.0.join("three"), "mine").unwrap();
     fs::write(at.0.join("b/x"), "mine").unwrap();
     symlink("three", at.0.join("link")).unwrap();
@@ -249,7 +233,7 @@ fn options_of_manifests_are_refused() {
     fill(&lab);
     let world = World::with(&lab);
     let at = At::new(&world);
-    mount(&world, &at, URL);
+    mount_writable(&world, &at, URL, &[]);
     for words in [
         &["--diff"][..],
         &["--format", "draft"],
@@ -272,7 +256,7 @@ fn what_can_only_be_read_is_not_committed() {
     fill(&lab);
     let world = World::with(&lab);
     let at = At::new(&world);
-    mount(&world, &at, "s3://box/tree/three");
+    mount_writable(&world, &at, "s3://box/tree/three", &[]);
     fs::write(at.0.join("three"), "mine").unwrap();
     world
         .run(&["commit", at.name()])
@@ -286,7 +270,7 @@ fn what_can_only_be_read_is_not_committed() {
     };
     let world = World::new();
     let at = At::new(&world);
-    mount(&world, &at, &web.url("/"));
+    mount_writable(&world, &at, &web.url("/"), &[]);
     fs::write(at.0.join("page"), "mine").unwrap();
     world
         .run(&["commit", at.name()])
@@ -303,7 +287,7 @@ fn a_commit_that_is_killed_is_completed_by_the_next() {
     fill(&lab);
     let world = World::with(&lab);
     let at = At::new(&world);
-    let mut pid = mount(&world, &at, URL);
+    let mut pid = mount_writable(&world, &at, URL, &[]);
     change(&at.0);
     for n in 0..40 {
         fs::write(at.0.join(format!("out/{n}")), noise(1000, n)).unwrap();
@@ -321,7 +305,7 @@ fn a_commit_that_is_killed_is_completed_by_the_next() {
             assert_ne!(committing.join().unwrap().code, Some(0));
         });
         lab.faults().clear();
-        pid = mount(&world, &at, URL);
+        pid = mount_writable(&world, &at, URL, &[]);
         same(&files(&at.0), &expected);
     }
     let answer = commit(&world, &at);

@@ -286,8 +286,7 @@ impl Run {
         for at in &self.removed {
             if let Some((path, _)) = plan.deletes.get(*at) {
                 // What was moved from there has been noted since as having been there.
-                let noted = self.work.merged.upper().record_hidden(path, None);
-                noted.map_err(CommitError::overlay(path.as_bytes()))?;
+                self.work.hidden(path, None)?;
             }
         }
         let at_once = self.work.objects.options.at_once.max(1);
@@ -325,20 +324,15 @@ impl Run {
 
     /// Notes what is right by now, and tells what is empty.
     async fn finish(&mut self, plan: &Plan) -> Result<(), CommitError> {
-        let upper = self.work.merged.upper();
-        let seen = |path: &str| {
-            let noted = upper.record_hidden(path, None);
-            noted.map_err(CommitError::overlay(path.as_bytes()))
-        };
         for path in &plan.stale {
-            seen(path)?;
+            self.work.hidden(path, None)?;
         }
         // Those inside others first.
         for path in plan.dirs.iter().rev() {
             if let Some(local) = &self.local {
                 local.remove(path);
             }
-            seen(path)?;
+            self.work.hidden(path, None)?;
         }
         self.settle_dirs().await?;
         let all = self.work.merged.clone();

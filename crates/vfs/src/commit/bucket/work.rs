@@ -76,8 +76,7 @@ impl Work {
                 Copied::PutInstead => {}
                 Copied::Wrong(version, why) => {
                     // It is ours to replace all the same.
-                    let noted = self.merged.upper().record_hidden(&job.path, Some(&version));
-                    noted.map_err(CommitError::overlay(job.path.as_bytes()))?;
+                    self.hidden(&job.path, Some(&version))?;
                     return Ok(Done::Refused(why));
                 }
                 Copied::Refused(why) => return Ok(Done::Refused(why)),
@@ -129,12 +128,17 @@ impl Work {
     pub(super) async fn delete(&self, path: &str, version: &str) -> Result<Done, CommitError> {
         match self.objects.delete(path, self.expected(Some(version))).await? {
             Ok(()) => {
-                let noted = self.merged.upper().record_hidden(path, None);
-                noted.map_err(CommitError::overlay(path.as_bytes()))?;
+                self.hidden(path, None)?;
                 Ok(Done::Deleted)
             }
             Err(why) => Ok(Done::Refused(why)),
         }
+    }
+
+    /// Notes which version of an object is hidden; `None`: none is any more.
+    pub(super) fn hidden(&self, path: &str, version: Option<&str>) -> Result<(), CommitError> {
+        let noted = self.merged.upper().record_hidden(path, version);
+        noted.map_err(CommitError::overlay(path.as_bytes()))
     }
 
     fn expected<'a>(&self, version: Option<&'a str>) -> Expected<'a> {
