@@ -58,24 +58,49 @@ impl Map {
     /// The `size` bytes from `offset` on. `None` if some are not in memory, where to take them would wait for the disk, or
     /// lie behind what was the end.
     pub(crate) fn here(&self, offset: u64, size: usize) -> Option<Piece> {
-        let offset = usize::try_from(offset).ok()?;
-        let end = offset.checked_add(size).filter(|end| *end <= self.len)?;
-        let first = offset / PAGE * PAGE;
-        let pages = end.div_ceil(PAGE) - first / PAGE;
+        let piece = self.piece(offset, size)?;
+        let (first, len) = piece.pages();
         let mut resident = [0u8; MOST];
-        let resident = resident.get_mut(..pages)?;
-        // SAFETY: it is inside the mapping.
-        let page = unsafe { self.start.as_ptr().byte_add(first) };
-        // SAFETY: the call writes a byte for each page into `resident`, which has as many.
-        if unsafe { libc::mincore(page, end - first, resident.as_mut_ptr()) } != 0 {
+        let resident = resident.get_mut(..len / PAGE)?;
+        // SAFETY: whole pages of the mapping; the call writes a byte for each into `resident`, which has as many.
+        if unsafe { libc::mincore(first, len, resident.as_mut_ptr()) } != 0 {
             return None;
         }
-        if resident.iter().any(|page| page & 1 == 0) {
-            return None;
-        }
+        resident.iter().all(|page| page & 1 != 0).then_some(piece)
+    }
+
+    /// The same, by a look at the first and the last page alone: for a megabyte to look at all of them costs an eighth of
+    /// what to answer it does. To take those between may wait for the disk; where one has never been written, and the file
+    /// lies in memory, it takes room there.
+    pub(crate) fn ends_here(&self, offset: u64, size: usize) -> Option<Piece> {
+        let piece = self.piece(offset, size)?;
+        let last = size.checked_sub(1)?;
+        (self.here(offset, 1).is_some() && self.here(offset + last as u64, 1).is_some()).then_some(piece)
+    }
+
+    fn piece(&self, offset: u64, size: usize) -> Option<Piece> {
+        let offset = usize::try_from(offset).ok()?;
+        offset.checked_add(size).filter(|end| *end <= self.len)?;
         // SAFETY: it is inside the mapping, or just behind it if `size` is 0.
         let start = unsafe { self.start.as_ptr().byte_add(offset) };
         Some(Piece { start, len: size })
+    }
+}
+
+impl Piece {
+    /// Has the kernel enter these pages into the address space, before they are needed (Linux 5.14; else nothing is done). They
+    /// should be in memory, or it waits for the disk.
+    pub(crate) fn map_pages(self) {
+        let (first, len) = self.pages();
+        // SAFETY: whole pages of a mapping, which it only fills. What lies behind the end of the file is an error.
+        unsafe { libc::madvise(first, len, libc::MADV_POPULATE_READ) };
+    }
+
+    /// From which page on, and how many bytes of whole pages.
+    fn pages(self) -> (*mut libc::c_void, usize) {
+        let before = self.start.addr() % PAGE;
+        let len = (before + self.len).next_multiple_of(PAGE);
+        (self.start.wrapping_byte_sub(before).cast_mut(), len)
     }
 }
 

@@ -214,8 +214,8 @@ impl Writable {
         let handle = self.files.insert(Arc::new(OpenFile {
             ino,
             file,
+            mapped: Mapped::new(matches!(opened, Opened::Served(IoMode::Direct))),
             opened,
-            mapped: Mapped::default(),
             figures: FileCounters::new(&self.fs.clock),
             failed: Failed::default(),
         }));

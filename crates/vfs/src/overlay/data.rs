@@ -62,6 +62,7 @@ pub enum ReadData {
 pub struct Present<'a> {
     file: &'a DataFile,
     range: ByteRange,
+    is_dense: bool,
     _uncut: RwLockReadGuard<'a, Content>,
 }
 
@@ -69,6 +70,11 @@ impl Present<'_> {
     /// Which.
     pub fn range(&self) -> ByteRange {
         self.range
+    }
+
+    /// Whether the file has as much room on the disk as it is long: then it has no holes, on a disk in memory at least.
+    pub fn is_dense(&self) -> bool {
+        self.is_dense
     }
 }
 
@@ -281,13 +287,16 @@ impl DataFile {
     /// What the system says.
     pub fn present(&self, offset: u64, size: usize) -> Result<Option<Present<'_>>, UpperError> {
         let content = self.read();
-        let range = ByteRange::at(offset, size as u64).clamp_to(self.len()?);
+        let stat = rustix::fs::fstat(&self.fd).map_err(self.io("look at the data"))?;
+        let len = stat.st_size.cast_unsigned();
+        let range = ByteRange::at(offset, size as u64).clamp_to(len);
         if content.absent_in(range).is_some() {
             return Ok(None);
         }
         Ok(Some(Present {
             file: self,
             range,
+            is_dense: stat.st_blocks.cast_unsigned().saturating_mul(512) >= len,
             _uncut: content,
         }))
     }
