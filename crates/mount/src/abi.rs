@@ -84,6 +84,8 @@ pub(crate) mod fopen {
 /// What a program says of a file that it opens or creates, beside the flags of `open`.
 pub(crate) mod open {
     pub(crate) const KILL_SUIDGID: u32 = 1 << 0;
+    /// Among the flags of `open`: the kernel opens it to run it (`__FMODE_EXEC` in `include/linux/fs.h`).
+    pub(crate) const EXEC: u32 = 1 << 5;
 }
 
 /// Which attributes are to be set.

@@ -98,6 +98,14 @@ impl Fs {
         self.files.get(handle)
     }
 
+    /// Whether somebody runs a file.
+    pub(crate) fn runs(&self, ino: Ino) -> bool {
+        self.files
+            .lock()
+            .values()
+            .any(|open| open.ino == ino && open.runs)
+    }
+
     /// A table of handles that are none of files here.
     pub(crate) fn handles_beside<T>(&self) -> Handles<T> {
         self.files.beside()

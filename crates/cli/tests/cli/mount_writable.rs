@@ -6,11 +6,13 @@ use std::process::Command;
 
 use forebay_manifest::Hash;
 use forebay_testkit::Lab;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
 use crate::at::{At, kill, may_mount, mount_writable, tree};
-use crate::harness::{World, files_below, strict_lab};
+use crate::harness::{World, files_below, strict_lab, wait_for};
 use crate::manifest::{decode, small_tree};
 use crate::mount_manifest::{noise, put, snapshot, upload, url};
 
@@ -331,4 +333,43 @@ fn a_local_directory_can_be_written_over() {
     let hash = Hash::of(b"3");
     assert_eq!(Hash::of(&std::fs::read(at.0.join("three")).unwrap()), hash);
     at.unmount(&world);
+}
+
+/// The kernel lets nobody open a program that runs for writing; who opens it for reading, to be emptied, it asks us to empty
+/// it first.
+#[test]
+fn a_program_that_runs_is_not_emptied() {
+    if !may_mount() {
+        return;
+    }
+    let lab = strict_lab();
+    let world = World::with(&lab);
+    let at = At::new(&world);
+    let mut programs = ["/usr/bin/sleep", "/bin/sleep"].into_iter();
+    let sleep = programs.find(|path| Path::new(path).exists()).unwrap();
+    std::fs::create_dir(world.path("programs")).unwrap();
+    std::fs::copy(sleep, world.path("programs/below")).unwrap();
+    upload(&lab, &world.path("programs"));
+    // The draft says of a file that it may be run.
+    snapshot(&world, &lab, "programs", "m", &["--format", "draft"]);
+    mount(&world, &at);
+    std::fs::copy(sleep, at.0.join("above")).unwrap();
+    let bytes = std::fs::read(sleep).unwrap();
+    for name in ["above", "below"] {
+        let program = at.0.join(name);
+        let mut runs = Command::new(&program).arg("100").spawn().unwrap();
+        let emptied = || {
+            let flags = OFlags::RDONLY | OFlags::TRUNC;
+            rustix::fs::open(&program, flags, Mode::empty()).map(drop)
+        };
+        assert_eq!(emptied(), Err(Errno::TXTBSY), "{name}");
+        assert!(std::fs::read(&program).unwrap() == bytes, "{name}");
+        // Whose pages are gone is killed by the next one.
+        assert!(runs.try_wait().unwrap().is_none(), "{name}");
+        runs.kill().unwrap();
+        runs.wait().unwrap();
+        // The kernel says later that it has closed the file.
+        wait_for("the program has ended", || emptied().is_ok());
+        assert_eq!(std::fs::metadata(&program).unwrap().len(), 0, "{name}");
+    }
 }

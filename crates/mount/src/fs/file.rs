@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::Fs;
 use super::failed::Failed;
-use crate::abi::fopen;
+use crate::abi::{self, fopen};
 use crate::errno;
 use crate::map::Map;
 use crate::options::IoMode;
@@ -27,6 +27,8 @@ use crate::wire::Out;
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     pub(crate) ino: Ino,
+    /// Whether it is a program that runs.
+    pub(crate) runs: bool,
     pub(super) bytes: Bytes,
     /// A file that has all of them and that the kernel was not given: read without a detour, and sent without a copy of ours.
     pub(super) whole: Option<Whole>,
@@ -81,6 +83,7 @@ impl Fs {
         if flags & libc::O_ACCMODE as u32 != libc::O_RDONLY as u32 {
             return reply.error(Errno::ROFS);
         }
+        let runs = flags & abi::open::EXEC != 0;
         Counters::count(&self.counters.opens);
         let this = self.clone();
         // What the kernel believes may be old: close-to-open needs the present version.
@@ -111,13 +114,19 @@ impl Fs {
         self.park(reply, ask, move |this, reply, opened| {
             let Some(reply) = reply else { return };
             match opened {
-                Ok((bytes, target, version)) => this.opened(ino, bytes, target, &version, reply),
+                Ok((bytes, target, version)) => this.opened(ino, runs, (bytes, target, &version), reply),
                 Err(errno) => reply.error(errno),
             }
         });
     }
 
-    fn opened(&self, ino: Ino, bytes: Bytes, target: Target, version: &Version, reply: Reply) {
+    fn opened(
+        &self,
+        ino: Ino,
+        runs: bool,
+        (bytes, target, version): (Bytes, Target, &Version),
+        reply: Reply,
+    ) {
         if !self.tree.opened(ino, version) {
             // The kernel looks the name up again, and finds the newer version there.
             return reply.error(Errno::STALE);
@@ -149,6 +158,7 @@ impl Fs {
         };
         let handle = self.files.insert(Arc::new(OpenFile {
             ino,
+            runs,
             bytes,
             map: whole.as_ref().and_then(|whole| Map::of(whole.as_fd())),
             whole,

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::attributes::node_attr;
 use super::mapped::Mapped;
 use super::{ABOVE, Referred, Refusal, Writable};
-use crate::abi::fopen;
+use crate::abi::{self, fopen};
 use crate::fs::{Failed, LowerFile};
 use crate::modes::has_privileges;
 use crate::options::IoMode;
@@ -25,6 +25,8 @@ use crate::wire::Out;
 #[derive(Debug)]
 pub(super) struct OpenFile {
     pub(super) ino: Ino,
+    /// Whether it is a program that runs.
+    runs: bool,
     pub(super) file: Arc<MergedFile>,
     /// Its backing file is held as long as the kernel may use it by itself.
     pub(super) opened: Opened,
@@ -94,6 +96,12 @@ impl Writable {
 
     pub(super) fn open(self: &Arc<Self>, ino: Ino, flags: u32, kill: bool, reply: Reply) {
         let how = how(flags);
+        let runs = flags & abi::open::EXEC != 0;
+        // The kernel refuses to write to a program that runs, but where it is to be emptied by somebody who only reads it looks
+        // when we have done that.
+        if how.truncate && !how.write && self.runs(ino) {
+            return self.refuse(Some(reply), Errno::TXTBSY);
+        }
         let this = self.clone();
         let work = async move {
             let opened = this.merged.open(ino, how).await?;
@@ -106,9 +114,9 @@ impl Writable {
             Ok(opened)
         };
         let answer = move |this: &Arc<Self>, reply: Option<Reply>, opened| match (opened, reply) {
-            (Ok(MergedOpen::Lower), Some(reply)) => this.fs.open(ino, libc::O_RDONLY as u32, reply),
+            (Ok(MergedOpen::Lower), Some(reply)) => this.fs.open(ino, flags, reply),
             (Ok(MergedOpen::Upper(file)), Some(reply)) => {
-                this.opened(ino, file, Out::default(), reply);
+                this.opened(ino, runs, file, Out::default(), reply);
             }
             (Ok(_), None) => {}
             (Err(refusal), reply) => this.refuse(reply, refusal),
@@ -145,7 +153,7 @@ impl Writable {
         self.change(reply, work, |this, reply, made| match made {
             Ok((attr, file)) => {
                 let out = Out::default().entry(&node_attr(&attr));
-                if !reply.is_some_and(|reply| this.opened(attr.ino, file, out, reply)) {
+                if !reply.is_some_and(|reply| this.opened(attr.ino, false, file, out, reply)) {
                     this.forget(attr.ino, 1);
                 }
             }
@@ -186,7 +194,7 @@ impl Writable {
     }
 
     /// Answers with a file that was opened, behind what is in `out`. Whether the kernel took it.
-    fn opened(&self, ino: Ino, file: Arc<MergedFile>, out: Out, reply: Reply) -> bool {
+    fn opened(&self, ino: Ino, runs: bool, file: Arc<MergedFile>, out: Out, reply: Reply) -> bool {
         Counters::count(&self.fs.counters.opens);
         let mut whole = self.whole(&file);
         let liked = self.fs.options.io;
@@ -213,6 +221,7 @@ impl Writable {
         };
         let handle = self.files.insert(Arc::new(OpenFile {
             ino,
+            runs,
             file,
             mapped: Mapped::new(matches!(opened, Opened::Served(IoMode::Direct))),
             opened,
@@ -246,6 +255,15 @@ impl Writable {
         }
         self.close(handle & !ABOVE);
         reply.ok();
+    }
+
+    fn runs(&self, ino: Ino) -> bool {
+        self.fs.runs(ino)
+            || self
+                .files
+                .lock()
+                .values()
+                .any(|open| open.ino == ino && open.runs)
     }
 
     fn close(&self, handle: u64) {
