@@ -56,7 +56,7 @@ async fn a_known_object_is_asked_for_in_all_parts_at_once() {
         world
             .lab
             .faults()
-            .add(Rule::new(FaultKind::Latency(Duration::from_millis(150))));
+            .add(Rule::new(FaultKind::Latency(Duration::from_secs(1))));
         let target = world.target(door, "object").known(&meta);
         let (bytes, stats) = within(world.engine.read(target, WHOLE)).await.unwrap();
         content.check(0, &bytes).unwrap();
