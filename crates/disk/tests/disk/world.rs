@@ -157,12 +157,25 @@ pub(crate) fn finishes<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'sta
     });
     match told.recv_timeout(PATIENCE) {
         Ok(value) => value,
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs"),
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it hangs:\n{}", threads()),
         Err(mpsc::RecvTimeoutError::Disconnected) => match thread.join() {
             Err(panic) => std::panic::resume_unwind(panic),
             Ok(()) => panic!("it ended without a result"),
         },
     }
+}
+
+/// What every thread of this process waits for, as far as the kernel tells: its name, where in the kernel it is, and in which
+/// system call. A child process that has not ended shows as a thread in wait4 (61) or poll (7).
+fn threads() -> String {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let tell = |task: PathBuf| {
+        let read = |name: &str| std::fs::read_to_string(task.join(name)).unwrap_or_default();
+        let [comm, wchan, syscall] = ["comm", "wchan", "syscall"].map(read);
+        format!("{} in {wchan}, {}", comm.trim(), syscall.trim())
+    };
+    let told = tasks.flatten().map(|task| tell(task.path()));
+    told.collect::<Vec<_>>().join("\n")
 }
 
 /// Waits until `done` says so.

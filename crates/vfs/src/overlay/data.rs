@@ -1,14 +1,18 @@
 //! The content of a file that was changed: a file of its own on the local disk, and a map of what is in it.
 
+mod content;
 mod copy;
+mod present;
 mod space;
 mod sync;
 
+pub(crate) use content::Content;
 pub use copy::Copied;
+pub use present::Present;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use forebay_types::{BLOCK, BlockRange, ByteRange};
+use forebay_types::{BlockRange, ByteRange};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 
@@ -34,19 +38,6 @@ pub struct DataFile {
     syncing: std::sync::Mutex<()>,
 }
 
-/// What is known of the content.
-#[derive(Debug)]
-pub(crate) struct Content {
-    /// `None`: all of it is here.
-    map: Option<Map>,
-    /// Size of the lower file.
-    lower: u64,
-    /// Bytes from here on have nothing to do with the lower file; never more than the file is long.
-    limit: u64,
-    /// The limit that the journal has.
-    recorded: u64,
-}
-
 /// What came of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadData {
@@ -54,34 +45,6 @@ pub enum ReadData {
     Present(usize),
     /// Nothing was read: these bytes, whole blocks up to the limit, must come from below first. See [`DataFile::fill`].
     Absent(ByteRange),
-}
-
-/// Bytes of a file that are here, to be taken from where they lie. As long as this lives nothing is cut off the file; others
-/// may write to it.
-#[derive(Debug)]
-pub struct Present<'a> {
-    file: &'a DataFile,
-    range: ByteRange,
-    is_dense: bool,
-    _uncut: RwLockReadGuard<'a, Content>,
-}
-
-impl Present<'_> {
-    /// Which.
-    pub fn range(&self) -> ByteRange {
-        self.range
-    }
-
-    /// Whether the file has as much room on the disk as it is long: then it has no holes, on a disk in memory at least.
-    pub fn is_dense(&self) -> bool {
-        self.is_dense
-    }
-}
-
-impl AsFd for Present<'_> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.file.fd()
-    }
 }
 
 /// What came of a change of the content.
@@ -93,96 +56,6 @@ pub enum Changed {
     /// Nothing was done: blocks are only partly covered, so these bytes must come from below first. See
     /// [`DataFile::fill`].
     Fill(Vec<ByteRange>),
-}
-
-impl Content {
-    pub(crate) fn whole() -> Self {
-        Self {
-            map: None,
-            lower: 0,
-            limit: 0,
-            recorded: 0,
-        }
-    }
-
-    /// `lower`: size of the lower file; `recorded`: the limit that the journal has; `len`: bytes of the file.
-    pub(crate) fn mapped(map: Map, lower: u64, recorded: u64, len: u64) -> Self {
-        Self {
-            map: Some(map),
-            lower,
-            // A killed process may have cut the file and not said so.
-            limit: recorded.min(len).min(lower),
-            recorded,
-        }
-    }
-
-    /// The first run of absent bytes in `range`, in whole blocks.
-    fn absent_in(&self, range: ByteRange) -> Option<ByteRange> {
-        let map = self.map.as_ref()?;
-        let blocks = BlockRange::touching(range.clamp_to(self.limit));
-        let start = map.find(blocks, |block| block == Block::Absent);
-        if start == blocks.end() {
-            return None;
-        }
-        let end = map.find(BlockRange::new(start, blocks.end()), |block| {
-            block != Block::Absent
-        });
-        Some(BlockRange::new(start, end).bytes(self.limit))
-    }
-
-    /// The absent blocks at the edges of `range` that it covers only partly, as far as they come from below.
-    fn partly_covered(&self, range: ByteRange) -> Vec<ByteRange> {
-        let mut needed = Vec::new();
-        let Some(map) = &self.map else {
-            return needed;
-        };
-        let blocks = BlockRange::touching(range.clamp_to(self.limit));
-        if blocks.is_empty() {
-            return needed;
-        }
-        for block in [blocks.start(), blocks.end() - 1] {
-            let bytes = BlockRange::new(block, block + 1).bytes(self.limit);
-            let is_covered = range.start() <= bytes.start() && bytes.end() <= range.end();
-            if !is_covered && map.get(block) == Block::Absent && needed.last() != Some(&bytes) {
-                needed.push(bytes);
-            }
-        }
-        needed
-    }
-
-    /// Blocks whose bytes below the limit are all in `range`.
-    fn covered(&self, range: ByteRange) -> BlockRange {
-        BlockRange::inside(range.clamp_to(self.limit), self.limit)
-    }
-
-    /// Where what was written is cut off by a block that did not become one of ours, because it was not written whole: what
-    /// is below counts there still.
-    fn here_until(&self, written: ByteRange) -> u64 {
-        let end = written.end();
-        let block = end / BLOCK;
-        match &self.map {
-            Some(map) if end < self.limit && map.get(block) == Block::Absent => {
-                (block * BLOCK).max(written.start())
-            }
-            _ => end,
-        }
-    }
-
-    /// Whether a change of `range` changes nothing here.
-    fn is_dirty(&self, range: ByteRange) -> bool {
-        let Some(map) = &self.map else {
-            return true;
-        };
-        let blocks = BlockRange::touching(range.clamp_to(self.limit));
-        self.recorded <= self.limit && map.find(blocks, |block| block != Block::Dirty) == blocks.end()
-    }
-
-    fn mark(&mut self, blocks: BlockRange, from: Block, to: Block) -> Result<(), Errno> {
-        match &mut self.map {
-            Some(map) => map.set(blocks, |block| block == from, to),
-            None => Ok(()),
-        }
-    }
 }
 
 impl DataFile {
@@ -278,27 +151,6 @@ impl DataFile {
         read_at(&self.fd, buf, offset)
             .map(ReadData::Present)
             .map_err(self.io("read the data"))
-    }
-
-    /// The `size` bytes from `offset` on, or up to the end of the file, without reading them. `None`: some must come from
-    /// below first.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub fn present(&self, offset: u64, size: usize) -> Result<Option<Present<'_>>, UpperError> {
-        let content = self.read();
-        let stat = rustix::fs::fstat(&self.fd).map_err(self.io("look at the data"))?;
-        let len = stat.st_size.cast_unsigned();
-        let range = ByteRange::at(offset, size as u64).clamp_to(len);
-        if content.absent_in(range).is_some() {
-            return Ok(None);
-        }
-        Ok(Some(Present {
-            file: self,
-            range,
-            is_dense: stat.st_blocks.cast_unsigned().saturating_mul(512) >= len,
-            _uncut: content,
-        }))
     }
 
     /// Writes `bytes` at `offset`; the file grows if need be.
