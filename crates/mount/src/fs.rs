@@ -100,10 +100,7 @@ impl Fs {
 
     /// Whether somebody runs a file.
     pub(crate) fn runs(&self, ino: Ino) -> bool {
-        self.files
-            .lock()
-            .values()
-            .any(|open| open.ino == ino && open.runs)
+        self.files.any(|open| open.ino == ino && open.runs)
     }
 
     /// A table of handles that are none of files here.

@@ -44,6 +44,11 @@ impl<T> Handles<T> {
         self.lock().remove(&number)
     }
 
+    /// Whether one of them is such.
+    pub(crate) fn any(&self, is_such: impl Fn(&T) -> bool) -> bool {
+        self.lock().values().any(|open| is_such(open))
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<T>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -258,12 +258,7 @@ impl Writable {
     }
 
     fn runs(&self, ino: Ino) -> bool {
-        self.fs.runs(ino)
-            || self
-                .files
-                .lock()
-                .values()
-                .any(|open| open.ino == ino && open.runs)
+        self.fs.runs(ino) || self.files.any(|open| open.ino == ino && open.runs)
     }
 
     fn close(&self, handle: u64) {

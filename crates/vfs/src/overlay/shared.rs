@@ -16,6 +16,7 @@ use crate::overlay::journal::{Journal, NotAppended};
 use crate::overlay::layout::{Layout, data_name};
 use crate::overlay::record::{Change, NewBody};
 use crate::overlay::state::{Lost, Node, State};
+use crate::overlay::sys::stored;
 
 /// So many files whose nodes are gone may wait on disk for the next sync.
 const MAX_DEAD: usize = 64;
@@ -280,7 +281,7 @@ impl Inner {
         if lost.has_data {
             self.need.remove(&lost.id);
             if let Ok(stat) = self.layout.stat(&data_name(lost.id)) {
-                let bytes = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+                let bytes = stored(&stat);
                 self.dead_bytes = self.dead_bytes.saturating_add(bytes);
             }
             self.dead.push(Dead::Node(lost.id));

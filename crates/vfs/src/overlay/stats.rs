@@ -2,6 +2,7 @@
 
 use crate::overlay::attrs::Data;
 use crate::overlay::layout::data_name;
+use crate::overlay::sys::stored;
 use crate::overlay::upper::Upper;
 
 /// What there is above.
@@ -43,7 +44,7 @@ impl Upper {
         for id in files {
             // One that was removed meanwhile takes nothing.
             if let Ok(stat) = self.shared.layout.stat(&data_name(id)) {
-                stats.stored += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+                stats.stored += stored(&stat);
             }
         }
         stats

@@ -62,6 +62,11 @@ pub(crate) fn read_all(fd: impl AsFd, max: usize) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
+/// Bytes that a file takes on the disk.
+pub(crate) fn stored(stat: &fs::Stat) -> u64 {
+    u64::try_from(stat.st_blocks).unwrap_or(0) * 512
+}
+
 /// Bytes of a file.
 pub(crate) fn size_of(fd: impl AsFd) -> Result<u64, Errno> {
     Ok(u64::try_from(fs::fstat(fd)?.st_size).unwrap_or(0))

@@ -8,6 +8,7 @@ use rustix::fs::fstat;
 
 use super::{Content, DataFile};
 use crate::overlay::error::UpperError;
+use crate::overlay::sys::stored;
 
 /// Bytes of a file that are here, to be taken from where they lie. As long as this lives nothing is cut off the file; others
 /// may write to it.
@@ -54,7 +55,7 @@ impl DataFile {
         Ok(Some(Present {
             file: self,
             range,
-            is_dense: stat.st_blocks.cast_unsigned().saturating_mul(512) >= len,
+            is_dense: stored(&stat) >= len,
             _uncut: content,
         }))
     }

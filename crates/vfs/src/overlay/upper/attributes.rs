@@ -13,7 +13,7 @@ use crate::overlay::error::UpperError;
 use crate::overlay::layout::data_name;
 use crate::overlay::record::Change;
 use crate::overlay::state::{Body, Node};
-use crate::overlay::sys::{nanos, timespec};
+use crate::overlay::sys::{nanos, stored, timespec};
 
 impl Upper {
     /// What is told of a node.
@@ -31,7 +31,7 @@ impl Upper {
             let stat = self.stat(id)?;
             told.attrs = attrs_of(&stat, hidden);
             told.size = u64::try_from(stat.st_size).unwrap_or(0);
-            told.stored = u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
+            told.stored = stored(&stat);
         }
         Ok(told)
     }
