@@ -93,18 +93,35 @@ async fn reads_go_on_when_the_disk_is_full() {
         drop(handle);
         settled(&world, &reader).await;
     }
-    // Others fill what was left.
-    let filled = std::fs::write(world.dir.path().join("others"), vec![1; 8 << 20]);
-    assert!(filled.is_err(), "the disk is larger than was thought");
+    let cache = reader.cache().unwrap();
+    let others = world.dir.path().join("others");
+    // Others fill what was left: the cache gives back what nobody uses, or does not keep what comes.
+    let fill = || std::fs::write(&others, vec![1; 8 << 20]).expect_err("the disk is larger than was thought");
+    fill();
+    let before = cache.stats();
     let content = world.put("more", 77, 4 * MIB);
     assert_eq!(stream_all(&world, &reader, "more", 77).await, content.size());
     settled(&world, &reader).await;
-    let stats = reader.cache().unwrap().stats();
-    assert!(stats.drops > 0, "{stats:?}");
+    let stats = cache.stats();
+    assert!(stats.io_errors > before.io_errors, "{stats:?}");
+    assert!(
+        stats.drops + stats.evictions > before.drops + before.evictions,
+        "{stats:?}"
+    );
+    // They fill all of it: nothing is left that could be given back.
+    cache.clear().unwrap();
+    fill();
+    let before = cache.stats();
+    let content = world.put("none", 79, 4 * MIB);
+    assert_eq!(stream_all(&world, &reader, "none", 79).await, content.size());
+    settled(&world, &reader).await;
+    let stats = cache.stats();
+    assert!(stats.drops > before.drops, "{stats:?}");
+    assert_eq!(stats.bytes_stored, before.bytes_stored, "{stats:?}");
     assert_eq!(stats.corrupt, 0, "{stats:?}");
     // A full disk that has room again is used again.
-    std::fs::remove_file(world.dir.path().join("others")).unwrap();
-    reader.cache().unwrap().clear().unwrap();
+    std::fs::remove_file(&others).unwrap();
+    cache.clear().unwrap();
     let content = world.put("last", 78, MIB);
     let warmed = within(reader.warm(world.target("last"))).await.unwrap();
     assert_eq!(warmed.cached, content.size());
