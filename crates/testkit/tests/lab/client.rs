@@ -37,8 +37,8 @@ impl Client {
     pub(crate) fn connect(addr: SocketAddr) -> Self {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_nodelay(true).unwrap();
-        // Silence that long is a stall: much more than any answer of an idle lab takes.
-        stream.set_read_timeout(Some(Duration::from_millis(600))).unwrap();
+        // Silence that long is a stall: much more than any answer takes, on a busy machine too.
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         Self {
             stream,
             unread: Vec::new(),
