@@ -3,13 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use forebay_disk::sys::{DIR_MODE, FILE_MODE, OPEN, read_at, write_at};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::error::CacheError;
 use crate::name::{Name, shard_dir};
-use crate::sys::{DIR_MODE, FILE_MODE, OPEN, lock_soon, read_at, try_lock, write_at};
+use crate::sys::{lock_soon, try_lock};
 
 /// What the FORMAT file of this version says.
 const FORMAT: &str = "forebay cache 1\n";

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use forebay_disk::sys::{read_at, stored, write_at};
 use forebay_types::{BlockRange, ObjectId};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, FlockOperation, Stat};
@@ -10,7 +11,7 @@ use rustix::io::Errno;
 use crate::dir::{Dir, Shard, is_ours};
 use crate::map::{BadHead, FIRST_READ, Head, RECORDS_END, Record, Value};
 use crate::name::Name;
-use crate::sys::{charged, lock_soon, read_at, try_lock, write_at};
+use crate::sys::{lock_soon, try_lock};
 use crate::table::{ABSENT, ENTRY, crc_in};
 
 /// Tries for a lock that another process holds while it takes an object out or makes it smaller: microseconds for the
@@ -257,7 +258,7 @@ impl Files {
 
     /// Blocks on disk, map included.
     pub(crate) fn charged(&self) -> u64 {
-        let of = |fd: &OwnedFd| fs::fstat(fd).map_or(0, |stat| charged(&stat));
+        let of = |fd: &OwnedFd| fs::fstat(fd).map_or(0, |stat| stored(&stat));
         of(&self.map.fd) + self.data.as_ref().map_or(0, of)
     }
 
@@ -361,7 +362,7 @@ pub(crate) fn take_out(shard: &Shard, name: Name) -> Result<Option<Taken>, Errno
         Ok(Found::Map(map)) => Some(map),
         _ => None,
     };
-    let of = |name: &str| shard.stat(name).map_or(0, |stat| charged(&stat));
+    let of = |name: &str| shard.stat(name).map_or(0, |stat| stored(&stat));
     let data = map
         .as_ref()
         .filter(|map| map.head.layout.inside.is_none())

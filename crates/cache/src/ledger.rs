@@ -10,11 +10,12 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use forebay_disk::sys::{read_at, write_at};
 use rustix::fd::OwnedFd;
 use rustix::fs::FlockOperation;
 
 use crate::stats::COUNTS;
-use crate::sys::{lock_soon, read_at, try_lock, write_at};
+use crate::sys::{lock_soon, try_lock};
 use crate::table::crc32c;
 
 const MAGIC: [u8; 8] = *b"forebayL";

@@ -420,7 +420,7 @@ impl Open {
     /// Whether the map on disk says that the file was handed out.
     pub(crate) fn was_handed_out(&self) -> bool {
         let mut records = [0; crate::map::RECORDS_END];
-        match crate::sys::read_at(&self.files.map.fd, &mut records, 0) {
+        match forebay_disk::sys::read_at(&self.files.map.fd, &mut records, 0) {
             Ok(len) => Record::HandedOut.decode(&records[..len], self.known.instance) != Value::Unset,
             Err(_) => true,
         }

@@ -3,13 +3,13 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use forebay_disk::sys::{read_at, read_at_nowait};
 use forebay_types::{BLOCK, BlockRange, ByteRange};
 use rustix::io::Errno;
 
 use crate::files::TABLE_READ;
 use crate::object::{CachedObject, Open, ReadOutcome, Wait};
 use crate::stats::Count;
-use crate::sys::{read_at, read_at_nowait};
 use crate::table::{crc_in, crc32c};
 
 thread_local! {

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
+use forebay_disk::sys::stored;
 use rustix::fs::FlockOperation;
 
 use crate::dir::Shard;
@@ -12,7 +13,7 @@ use crate::options::Accounting;
 use crate::scan::Scans;
 use crate::shared::Shared;
 use crate::stats::Count;
-use crate::sys::{changed, charged, try_lock};
+use crate::sys::{changed, try_lock};
 
 /// An idle object that has more than this part of the whole budget is made smaller instead of being removed: one of many extents goes,
 /// not all of them for a few bytes.
@@ -213,7 +214,7 @@ impl Shared {
     /// What a map and its data are charged with, without opening them.
     pub(crate) fn charge_of(&self, shard: &Shard, name: Name, map: &rustix::fs::Stat, data: u64) -> u64 {
         match self.options.accounting {
-            Accounting::Disk => charged(map) + data,
+            Accounting::Disk => stored(map) + data,
             Accounting::Content => match files::find(shard, name) {
                 Ok(Found::Map(map)) => map.content().unwrap_or(0),
                 _ => 0,

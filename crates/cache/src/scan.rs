@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use forebay_disk::sys::stored;
 use rustix::fs::{FlockOperation, Stat};
 
 use crate::dir::{Shard, is_ours};
@@ -13,7 +14,7 @@ use crate::name::{FileKind, Name};
 use crate::options::Accounting;
 use crate::shared::Shared;
 use crate::stats::Count;
-use crate::sys::{changed, charged, try_lock};
+use crate::sys::{changed, try_lock};
 
 /// A file that no map refers to may belong to an object that is being made: not if it is older than this.
 const ORPHAN_AGE: Duration = Duration::from_secs(600);
@@ -155,7 +156,7 @@ impl Shared {
                     keep
                 });
             }
-            let of_data = files.iter().map(|(_, stat)| charged(stat)).sum();
+            let of_data = files.iter().map(|(_, stat)| stored(stat)).sum();
             let bytes = self.charge_of(dir, name, &stat, of_data);
             inventory.objects.push((name, bytes, changed(&stat)));
         }
@@ -181,7 +182,7 @@ impl Shared {
         if old && dir.unlink(file).is_ok() {
             self.count(Count::Swept, 1);
         } else if self.options.accounting == Accounting::Disk {
-            inventory.loose += charged(stat);
+            inventory.loose += stored(stat);
         }
     }
 

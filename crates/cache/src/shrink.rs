@@ -78,7 +78,7 @@ impl CachedObject {
     fn take_lock_back(&self, open: &Arc<Open>) {
         let held = try_lock(open.files.data_fd(), FlockOperation::NonBlockingLockShared).unwrap_or(false);
         let mut records = [0; crate::map::RECORDS_END];
-        let same = crate::sys::read_at(&open.files.map.fd, &mut records, 0).is_ok_and(|len| {
+        let same = forebay_disk::sys::read_at(&open.files.map.fd, &mut records, 0).is_ok_and(|len| {
             let found = Record::Generation.decode(&records[..len], open.known.instance);
             let known = open.known.generation.load(std::sync::atomic::Ordering::Acquire);
             found == crate::map::Value::Is(known)

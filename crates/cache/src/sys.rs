@@ -1,97 +1,11 @@
 //! System calls that differ between systems, or that want the same care everywhere.
 
-use std::io::{IoSlice, IoSliceMut};
 use std::thread;
 use std::time::Duration;
 
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, FlockOperation, Mode, OFlags};
 use rustix::io::{self, Errno};
-
-/// Files of the cache: for their owner only.
-pub(crate) const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
-
-/// Directories of the cache: for their owner only.
-pub(crate) const DIR_MODE: Mode = Mode::from_raw_mode(0o700);
-
-/// How a file is opened to be read and written; a symlink in its place is refused.
-pub(crate) const OPEN: OFlags = OFlags::RDWR.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// Pieces of one vectored write; the least that systems must take is 16, Linux takes 1,024.
-const MAX_PIECES: usize = 256;
-
-/// Reads until `buf` is full or the file ends; returns how much.
-pub(crate) fn read_at(fd: impl AsFd, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let mut done = 0;
-    while done < buf.len() {
-        match io::pread(&fd, &mut buf[done..], offset + done as u64) {
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(done)
-}
-
-/// Reads what is in memory; stops where the disk would have to be asked ([`Errno::AGAIN`] if at once).
-#[cfg(target_os = "linux")]
-pub(crate) fn read_at_nowait(fd: BorrowedFd<'_>, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let mut done = 0;
-    while done < buf.len() {
-        let mut rest = [IoSliceMut::new(&mut buf[done..])];
-        match io::preadv2(fd, &mut rest, offset + done as u64, io::ReadWriteFlags::NOWAIT) {
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if done > 0 => break,
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(done)
-}
-
-/// Other systems cannot tell what is in memory.
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn read_at_nowait(_: BorrowedFd<'_>, _: &mut [u8], _: u64) -> Result<usize, Errno> {
-    let _: Option<IoSliceMut<'_>> = None;
-    Err(Errno::OPNOTSUPP)
-}
-
-/// Writes all of `bytes`.
-pub(crate) fn write_at(fd: impl AsFd, mut bytes: &[u8], mut offset: u64) -> Result<(), Errno> {
-    while !bytes.is_empty() {
-        match io::pwrite(&fd, bytes, offset) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(n) => {
-                bytes = &bytes[n..];
-                offset += n as u64;
-            }
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
-
-/// Writes all of `pieces`, one after the other.
-pub(crate) fn write_pieces_at(fd: impl AsFd, pieces: &[&[u8]], mut offset: u64) -> Result<(), Errno> {
-    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-    let mut rest = slices.as_mut_slice();
-    IoSlice::advance_slices(&mut rest, 0);
-    while !rest.is_empty() {
-        match io::pwritev(&fd, &rest[..rest.len().min(MAX_PIECES)], offset) {
-            Ok(0) => return Err(Errno::IO),
-            Ok(n) => {
-                offset += n as u64;
-                IoSlice::advance_slices(&mut rest, n);
-            }
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
 
 /// Takes a lock if nobody is in the way.
 pub(crate) fn try_lock(fd: impl AsFd, operation: FlockOperation) -> Result<bool, Errno> {
@@ -166,11 +80,6 @@ pub(crate) fn open_direct(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> 
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn open_direct(_: impl AsFd, _: &str) -> Result<OwnedFd, Errno> {
     Err(Errno::INVAL)
-}
-
-/// Bytes that a file takes on disk.
-pub(crate) fn charged(stat: &fs::Stat) -> u64 {
-    u64::try_from(stat.st_blocks).unwrap_or(0) * 512
 }
 
 /// When a file was last changed, in nanoseconds since 1970.

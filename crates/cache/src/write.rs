@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
+use forebay_disk::sys::{write_at, write_pieces_at};
 use forebay_types::{BLOCK, BlockRange, ByteRange, ObjectId};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -16,7 +17,7 @@ use crate::object::{CachedObject, Open};
 use crate::options::{Accounting, WriteMode};
 use crate::reservation::Reservation;
 use crate::stats::Count;
-use crate::sys::{open_direct, write_at, write_pieces_at};
+use crate::sys::open_direct;
 use crate::table::{crc32c, crc32c_of, entry};
 
 /// From here on the page cache costs more than it is worth: at 256 KiB and above O_DIRECT takes 0.1 CPU s/GiB, buffered

@@ -8,7 +8,8 @@
 //! the memory that the disk wrote to. A file system that refuses is read through the page cache, said once for each
 //! mount point and counted ([`DiskStats`]). What is written goes the same way in whole units ([`DirectWriter`]).
 //!
-//! Nothing here knows names, versions or stores: that is for the callers.
+//! Nothing here knows names, versions or stores: that is for the callers. Those that keep files of their own through the page
+//! cache find the system calls for that in [`sys`].
 
 mod buffer;
 mod disk;
@@ -23,6 +24,7 @@ mod pread;
 mod refusal;
 mod slab;
 mod stats;
+pub mod sys;
 #[cfg(target_os = "linux")]
 mod uring;
 mod write;

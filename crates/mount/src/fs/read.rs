@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use forebay_disk::sys::read_at;
 use forebay_reader::ReadError;
 use forebay_types::{ByteRange, Clock, ErrorKind};
 use forebay_vfs::Ino;
@@ -143,15 +144,7 @@ fn in_memory(file: BorrowedFd<'_>, offset: u64, memory: &mut [u8]) -> Option<usi
 /// Reads, and waits for the disk.
 fn from_disk(file: &File, offset: u64, size: usize) -> Result<Vec<u8>, Errno> {
     let mut bytes = vec![0; size];
-    let mut done = 0;
-    while done < size {
-        match rustix::io::pread(file, &mut bytes[done..], offset + done as u64) {
-            Ok(0) => break,
-            Ok(len) => done += len,
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    bytes.truncate(done);
+    let read = read_at(file, &mut bytes, offset)?;
+    bytes.truncate(read);
     Ok(bytes)
 }

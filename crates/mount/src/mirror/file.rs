@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
+use forebay_disk::sys::{read_at, write_some_at};
 use forebay_vfs::Ino;
 use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
 use rustix::io::Errno;
@@ -112,16 +113,7 @@ impl Mirror {
     ) -> Result<usize, Errno> {
         let open = self.file(handle)?;
         let size = (size as usize).min(scratch.len());
-        let mut done = 0;
-        while done < size {
-            match rustix::io::pread(&open.file, &mut scratch[done..size], offset + done as u64) {
-                Ok(0) => break,
-                Ok(len) => done += len,
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(done)
+        read_at(&open.file, &mut scratch[..size], offset)
     }
 
     pub(super) fn write(&self, write: &Write<'_>) -> Result<Out, Errno> {
@@ -129,16 +121,7 @@ impl Mirror {
         if write.kill_privileges {
             kill_privileges(&open.file)?;
         }
-        let mut done = 0;
-        while done < write.data.len() {
-            match rustix::io::pwrite(&open.file, &write.data[done..], write.offset + done as u64) {
-                Ok(len) => done += len,
-                Err(Errno::INTR) => {}
-                // What is written is written.
-                Err(_) if done > 0 => break,
-                Err(errno) => return Err(errno),
-            }
-        }
+        let done = write_some_at(&open.file, write.data, write.offset)?;
         Ok(Out::default().written(done as u32))
     }
 

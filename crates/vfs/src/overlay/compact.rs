@@ -1,5 +1,6 @@
 //! The journal written anew: what it leads to, without how it came about.
 
+use forebay_disk::sys::{FILE_MODE, OPEN, write_at};
 use rustix::fd::OwnedFd;
 use rustix::fs;
 use rustix::io::Errno;
@@ -9,7 +10,7 @@ use crate::overlay::journal::{HEAD, Journal, frame, head};
 use crate::overlay::layout::Layout;
 use crate::overlay::record::{Change, NewBody};
 use crate::overlay::state::{Body, Node, State};
-use crate::overlay::sys::{FILE_MODE, OPEN, remove, sync_all, write_at};
+use crate::overlay::sys::{remove, sync_all};
 use rustix::fs::OFlags;
 
 /// Changes in one record of the new journal: records are kept far below their limit.

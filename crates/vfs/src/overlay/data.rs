@@ -12,6 +12,7 @@ pub use present::Present;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use forebay_disk::sys::{read_at, write_at, write_some_at};
 use forebay_types::{BlockRange, ByteRange};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -21,7 +22,7 @@ use crate::overlay::error::UpperError;
 use crate::overlay::map::{Block, Map};
 use crate::overlay::record::Change;
 use crate::overlay::shared::{Dead, Shared};
-use crate::overlay::sys::{nanos, read_at, size_of, write_at, write_some_at};
+use crate::overlay::sys::{nanos, size_of};
 
 /// Largest offset of a file on Linux.
 const MAX_OFFSET: u64 = i64::MAX as u64;

@@ -10,12 +10,12 @@
 use std::sync::Arc;
 
 use crc_fast::{CrcAlgorithm, Digest};
+use forebay_disk::sys::write_some_at;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs;
 use rustix::io::Errno;
 
 use crate::overlay::record::{Change, MAX_PAYLOAD, encode};
-use crate::overlay::sys::write_some_at;
 
 /// First bytes of the file.
 pub(crate) const HEAD: &[u8; 16] = b"forebay names 1\n";

@@ -2,15 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use forebay_disk::sys::{DIR_MODE, FILE_MODE, OPEN, write_at};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{self, Errno};
 
 use crate::overlay::attrs::NodeId;
 use crate::overlay::error::OverlayError;
-use crate::overlay::sys::{
-    DIR_MODE, FILE_MODE, OPEN, list, make_dir, open_dir, read_all, remove, replace, sync_all, write_at,
-};
+use crate::overlay::sys::{list, make_dir, open_dir, read_all, remove, replace, sync_all};
 
 /// First line of the file `format`.
 const FORMAT: &str = "forebay overlay 1";

@@ -12,12 +12,13 @@
 
 use std::ops::Range;
 
+use forebay_disk::sys::{read_at, write_at};
 use forebay_types::{BLOCK, BlockRange, ByteRange};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs;
 use rustix::io::Errno;
 
-use crate::overlay::sys::{read_at, size_of, write_at};
+use crate::overlay::sys::size_of;
 
 const MAGIC: &[u8; 8] = b"forebayB";
 const FORMAT: u32 = 1;

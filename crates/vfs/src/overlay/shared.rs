@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
+use forebay_disk::sys::stored;
 use forebay_types::Clock;
 use rustix::io::Errno;
 
@@ -16,7 +17,6 @@ use crate::overlay::journal::{Journal, NotAppended};
 use crate::overlay::layout::{Layout, data_name};
 use crate::overlay::record::{Change, NewBody};
 use crate::overlay::state::{Lost, Node, State};
-use crate::overlay::sys::stored;
 
 /// So many files whose nodes are gone may wait on disk for the next sync.
 const MAX_DEAD: usize = 64;

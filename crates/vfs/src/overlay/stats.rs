@@ -1,8 +1,9 @@
 //! Figures.
 
+use forebay_disk::sys::stored;
+
 use crate::overlay::attrs::Data;
 use crate::overlay::layout::data_name;
-use crate::overlay::sys::stored;
 use crate::overlay::upper::Upper;
 
 /// What there is above.

@@ -1,57 +1,9 @@
-//! System calls with the care that they want everywhere.
+//! System calls on the files of an overlay, beside [`forebay_disk::sys`].
 
+use forebay_disk::sys::{DIR_MODE, FILE_MODE, OPEN, read_at, write_at};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{self, Mode, OFlags};
 use rustix::io::{self, Errno};
-
-/// Files of the overlay: for their owner only.
-pub(crate) const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
-
-/// Directories of the overlay: for their owner only.
-pub(crate) const DIR_MODE: Mode = Mode::from_raw_mode(0o700);
-
-/// How a file is opened to be read and written; a symlink in its place is refused.
-pub(crate) const OPEN: OFlags = OFlags::RDWR.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
-/// Reads until `buf` is full or the file ends; returns how much.
-pub(crate) fn read_at(fd: impl AsFd, buf: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let mut done = 0;
-    while done < buf.len() {
-        match io::pread(&fd, &mut buf[done..], offset + done as u64) {
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(Errno::INTR) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(done)
-}
-
-/// Writes `bytes`; returns how much, which is less only if an error came after some were written.
-pub(crate) fn write_some_at(fd: impl AsFd, bytes: &[u8], offset: u64) -> Result<usize, Errno> {
-    let mut done = 0;
-    while done < bytes.len() {
-        match io::pwrite(&fd, &bytes[done..], offset + done as u64) {
-            Ok(0) if done == 0 => return Err(Errno::IO),
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(Errno::INTR) => {}
-            Err(e) if done == 0 => return Err(e),
-            Err(_) => break,
-        }
-    }
-    Ok(done)
-}
-
-/// Writes all of `bytes`.
-pub(crate) fn write_at(fd: impl AsFd, bytes: &[u8], offset: u64) -> Result<(), Errno> {
-    let mut done = 0;
-    while done < bytes.len() {
-        // What stopped it is told at the next try, which begins with it.
-        done += write_some_at(&fd, &bytes[done..], offset + done as u64)?;
-    }
-    Ok(())
-}
 
 /// All of a file, which is expected to be short.
 pub(crate) fn read_all(fd: impl AsFd, max: usize) -> Result<Vec<u8>, Errno> {
@@ -60,11 +12,6 @@ pub(crate) fn read_all(fd: impl AsFd, max: usize) -> Result<Vec<u8>, Errno> {
     let got = read_at(&fd, &mut bytes, 0)?;
     bytes.truncate(got);
     Ok(bytes)
-}
-
-/// Bytes that a file takes on the disk.
-pub(crate) fn stored(stat: &fs::Stat) -> u64 {
-    u64::try_from(stat.st_blocks).unwrap_or(0) * 512
 }
 
 /// Bytes of a file.

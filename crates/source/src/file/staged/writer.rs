@@ -1,16 +1,13 @@
 //! How the bytes of a write reach their file.
 
 use std::fs::File;
-use std::io::{self, IoSlice};
+use std::io;
 
+use forebay_disk::sys::write_pieces_at;
 use forebay_disk::{Disk, Wanted};
 use object_store::PutPayload;
-use rustix::io::Errno;
 
 use super::gather::Gather;
-
-/// Slices given to the kernel in one call; WriteMultipart hands over payloads of many 8 KiB blocks.
-const SLICES_AT_ONCE: usize = 64;
 
 /// Which way the bytes of a write are to go.
 #[derive(Clone, Debug)]
@@ -60,21 +57,7 @@ impl Writer {
     }
 }
 
-fn write_buffered(file: &File, payload: &PutPayload, mut offset: u64) -> io::Result<()> {
-    let mut slices: Vec<IoSlice<'_>> = payload.iter().map(|bytes| IoSlice::new(bytes)).collect();
-    let mut rest = &mut slices[..];
-    // Empty slices at the front would make a write of nothing look like a full disk.
-    IoSlice::advance_slices(&mut rest, 0);
-    while !rest.is_empty() {
-        match rustix::io::pwritev(file, &rest[..rest.len().min(SLICES_AT_ONCE)], offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => {
-                offset += written as u64;
-                IoSlice::advance_slices(&mut rest, written);
-            }
-            Err(Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
-    }
-    Ok(())
+fn write_buffered(file: &File, payload: &PutPayload, offset: u64) -> io::Result<()> {
+    let pieces: Vec<&[u8]> = payload.iter().map(AsRef::as_ref).collect();
+    Ok(write_pieces_at(file, &pieces, offset)?)
 }

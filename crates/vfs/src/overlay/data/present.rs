@@ -2,13 +2,13 @@
 
 use std::sync::RwLockReadGuard;
 
+use forebay_disk::sys::stored;
 use forebay_types::ByteRange;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::fstat;
 
 use super::{Content, DataFile};
 use crate::overlay::error::UpperError;
-use crate::overlay::sys::stored;
 
 /// Bytes of a file that are here, to be taken from where they lie. As long as this lives nothing is cut off the file; others
 /// may write to it.

@@ -1,5 +1,6 @@
 //! Sizes, holes and reserved room.
 
+use forebay_disk::sys::write_at;
 use forebay_types::{BlockRange, ByteRange};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{self, FallocateFlags, SeekFrom};
@@ -8,7 +9,7 @@ use rustix::io::{self, Errno};
 use super::{Changed, DataFile, MAX_OFFSET};
 use crate::overlay::error::UpperError;
 use crate::overlay::map::Block;
-use crate::overlay::sys::{size_of, write_at};
+use crate::overlay::sys::size_of;
 
 /// Zeros written at once where the file system cannot make holes.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];

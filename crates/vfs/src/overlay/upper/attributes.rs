@@ -2,6 +2,7 @@
 
 use std::sync::PoisonError;
 
+use forebay_disk::sys::stored;
 use rustix::fd::BorrowedFd;
 use rustix::fs::{self, Gid, Mode, Stat, Uid};
 use rustix::io::Errno;
@@ -13,7 +14,7 @@ use crate::overlay::error::UpperError;
 use crate::overlay::layout::data_name;
 use crate::overlay::record::Change;
 use crate::overlay::state::{Body, Node};
-use crate::overlay::sys::{nanos, stored, timespec};
+use crate::overlay::sys::{nanos, timespec};
 
 impl Upper {
     /// What is told of a node.
