@@ -12,6 +12,7 @@ use forebay_types::ErrorKind;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 
 use super::commit::{Commit, Done, Stats};
 use super::committer::Committer;
@@ -70,24 +71,47 @@ pub(super) async fn obey(peer: UnixStream, committer: Arc<Committer>) -> io::Res
     };
     let Order::Commit(commit) = order;
     let progress = Arc::default();
-    let mut work = std::pin::pin!(committer.commit(&commit, &progress));
-    let mut gone = std::pin::pin!(async move {
+    let gone = async move {
         // It says nothing more: the end of it is that nobody waits.
         let _ = read.read_u8().await;
-    });
-    let answer = loop {
-        tokio::select! {
-            done = &mut work => break done,
-            () = &mut gone => return Ok(()),
-            () = tokio::time::sleep(PACE) => {
-                say(&mut write, &Said::Progress(Stats::of(&progress.stats()))).await?;
+    };
+    let work = committer.commit(&commit, &progress);
+    tokio::select! {
+        told = report(&mut write, work, || Stats::of(&progress.stats())) => told,
+        () = gone => Ok(()),
+    }
+}
+
+/// Says how far the work is, and what came of it. The work never waits for who is told: that may be a stopped process, which reads
+/// nothing.
+async fn report(
+    peer: &mut (impl AsyncWriteExt + Unpin),
+    work: impl Future<Output = Result<Done>>,
+    stats: impl Fn() -> Stats,
+) -> io::Result<()> {
+    let (answer, mut answered) = oneshot::channel();
+    let work = async {
+        let said = match work.await {
+            Ok(done) => Said::Done(done),
+            Err(error) => failed(&error),
+        };
+        // Heard below, whenever that is ready to listen.
+        let _ = answer.send(said);
+        Ok(())
+    };
+    let tell = async {
+        loop {
+            tokio::select! {
+                biased;
+                said = &mut answered => match said {
+                    Ok(said) => return say(peer, &said).await,
+                    Err(_) => return Err(io::ErrorKind::Other.into()),
+                },
+                () = tokio::time::sleep(PACE) => say(peer, &Said::Progress(stats())).await?,
             }
         }
     };
-    match answer {
-        Ok(done) => say(&mut write, &Said::Done(done)).await,
-        Err(error) => say(&mut write, &failed(&error)).await,
-    }
+    tokio::try_join!(work, tell).map(drop)
 }
 
 fn failed(error: &CliError) -> Said {

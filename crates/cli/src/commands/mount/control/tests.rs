@@ -64,3 +64,32 @@ async fn a_failure_is_told_as_it_was() {
     let error = answered(|mut peer| async move { peer.write_all(b"{\"progress\"").await });
     assert_eq!(error.await.kind(), ErrorKind::LocalIo);
 }
+
+#[tokio::test(start_paused = true)]
+async fn work_does_not_wait_for_who_does_not_listen() {
+    // What is said does not fit: nobody reads it before the work is done.
+    let (mut ours, theirs) = tokio::io::duplex(16);
+    let (done, is_done) = oneshot::channel();
+    let work = async move {
+        tokio::time::sleep(PACE * 100).await;
+        let _ = done.send(());
+        Err(CliError::new(ErrorKind::Conflict, "what came of it"))
+    };
+    let telling = tokio::spawn(async move { report(&mut ours, work, Stats::default).await });
+    is_done.await.unwrap();
+    assert!(!telling.is_finished());
+    let mut lines = BufReader::new(theirs).lines();
+    let mut said = Vec::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        said.push(serde_json::from_str::<Said>(&line).unwrap());
+    }
+    telling.await.unwrap().unwrap();
+    // What was being said was said to its end, then the answer.
+    assert!(
+        matches!(
+            &said[..],
+            [Said::Progress(_), Said::Failed { message, .. }] if message == "what came of it"
+        ),
+        "{said:?}"
+    );
+}
