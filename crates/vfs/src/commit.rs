@@ -1,238 +1,45 @@
-//! What was changed on top of a manifest becomes a new manifest, and new contents in its store; on top of a bucket, its
-//! objects.
+//! What was changed on top of what is mounted becomes part of it.
 //!
-//! The second is [`commit_bucket`]'s: see `bucket`. Both share what reads and sends files: `bring`, `memory`, `parts`,
-//! `again`. What follows is of manifests.
-//!
-//! [`commit`] takes a [`Working`] tree and a [`CommitOrder`]: the base, where contents and the manifest go, and
-//! [`CommitOptions`]. `plan` lists the names of the new tree; `format` chooses how it is written down, and says why if
-//! that is the draft ([`DraftReason`]). `engine` hashes what was changed, on all cores, in `pieces`; `upload` sends what
-//! the store lacks. `build` makes the manifest, with `links` as manifests have them, and reads it back; `put`
-//! stores it. [`Committed`] says what was made, [`CommitProgress`] how far it is, and [`CommitError`] what was wrong.
+//! On top of a manifest it becomes a new one ([`commit_manifest`]: see `manifest`), on top of a bucket or a local directory its
+//! objects ([`commit_bucket`]: see `bucket`). What is committed is a [`Working`] tree. Both make all of it durable, have what files
+//! lack brought from below (`bring`), wait until nobody writes to them (`still`), and send what is in them (`payload`, `parts`) to an
+//! [`ObjectPlace`] as [`SendOptions`] say, within their `memory`; requests that a connection broke are sent `again`.
+//! [`CommitProgress`] says how far it is, and [`CommitError`] what was wrong.
 //!
 //! # What holds
 //!
-//! **Order.** Everything above is made durable first. The manifest is stored when all its contents are in the store. A commit
-//! that fails, or is dropped, leaves more contents in the store, which the next one finds there, and nothing else.
-//!
-//! **The overlay stays as it is.** Every commit is made against the base that is mounted, so a second one has all the changes
-//! of the first too, and writes the same manifest again if nothing was changed meanwhile.
-//!
 //! **One moment for each file.** Names, links and modes are those of the beginning. The content of a file is that of a
-//! moment at which nobody wrote to it: size and times are looked at before it is hashed and after, and it is hashed again if
+//! moment at which nobody wrote to it: size and times are looked at before it is read and after, and it is read again if
 //! they differ, three times. Different files may be of different moments. What a program has mapped and not yet written
 //! back is not in it.
 //!
-//! **What is read.** A file of which no byte was changed keeps its hash, whatever its name is now, and is not read. Of one in
-//! chunks, only chunks are read in which something was changed. What such a piece lacks is brought from below, and kept.
-//! Blocks are 64 KiB: one in which a byte was written counts as changed.
-//!
-//! **What is stored.** Each content once, whatever number of files have it. A content that the store has is not sent: it is
-//! asked for each, by HEAD. An object is never other than its hash says: it is hashed again while it is sent. Contents of
-//! the base are taken to be there.
-//!
-//! **What a manifest cannot hold.** Owners, modes but for the owner's right to run a file, extended attributes. Times are in
-//! microseconds. Each name of a file with several is a file of its own. Pipes, sockets and devices are left out, and told
-//! ([`Committed::left_out`]). A link has to lead into the tree.
+//! **What each of the two promises** besides stands at the head of its file.
 
 mod again;
+mod blocking;
 mod bring;
 mod bucket;
-mod build;
-mod engine;
+mod condition;
 mod error;
-mod format;
-mod links;
+mod manifest;
 mod memory;
 mod merged;
-mod options;
 mod parts;
-mod pieces;
-mod plan;
+mod payload;
 mod progress;
-mod put;
+mod send;
+mod still;
 #[cfg(test)]
 mod tests;
-mod upload;
 mod working;
-
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use forebay_manifest::{Base, Hash, Kind, Manifest};
-use futures::stream::{self, StreamExt, TryStreamExt};
-use tokio::sync::Semaphore;
-
-use self::build::Build;
-use self::engine::{Engine, Hashed, Stop, blocking};
-use self::plan::{OwnFile, Plan};
-use self::progress::add;
-use self::upload::Uploader;
-use crate::overlay::{NodeId, SpecialKind};
 
 pub use bucket::{
     BucketCommitted, BucketOptions, BucketOrder, Conflict, ConflictWhy, LeftOut, commit_bucket,
 };
 pub use error::{BelowError, CommitError};
-pub use format::DraftReason;
-pub use options::{CommitOptions, CommitOrder, ManifestPlace, ObjectPlace};
+pub use manifest::{
+    DraftReason, ManifestCommitted, ManifestOptions, ManifestOrder, ManifestPlace, Put, commit_manifest,
+};
 pub use progress::{CommitProgress, CommitStats};
-pub use put::Put;
+pub use send::{ObjectPlace, SendOptions};
 pub use working::Working;
-
-/// Files that are hashed, or whose contents are sent, at a time. Small ones mostly wait for the store.
-const FILES_AT_ONCE: usize = 64;
-
-/// What a commit made.
-#[derive(Debug)]
-pub struct Committed {
-    /// The new manifest, as it is stored.
-    pub manifest: Manifest,
-    /// The hash of its bytes.
-    pub hash: Hash,
-    /// How many these are.
-    pub bytes: u64,
-    /// Why it is in the draft format, which may change or go; `None`: it is v2023-03-03.
-    pub draft: Option<DraftReason>,
-    /// What became of it.
-    pub put: Put,
-    /// Paths of what no manifest can hold, and what they are.
-    pub left_out: Vec<(Box<[u8]>, SpecialKind)>,
-    /// Files that have several names, and are several files now.
-    pub split: u64,
-    /// What was done.
-    pub stats: CommitStats,
-}
-
-/// Threads that hash are told when nobody waits for them any more.
-struct StopOnDrop(Stop);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.now();
-    }
-}
-
-/// Makes a manifest of the tree as it is now. See the [module](self).
-///
-/// # Errors
-/// [`CommitError`]. The overlay is as it was, and no manifest is stored.
-///
-/// # Cancel safety
-/// Dropping the future ends all work; uploads under way are aborted as far as the store answers. No manifest is stored, but
-/// one that was on its way may be, whole.
-pub async fn commit<W: Working>(
-    working: &W,
-    order: &CommitOrder,
-    progress: &Arc<CommitProgress>,
-) -> Result<Committed, CommitError> {
-    let base = &order.base;
-    if base.kind() == Kind::Diff {
-        let why = "it is a diff";
-        return Err(CommitError::Base { why });
-    }
-    if base.base() == Base::Absolute {
-        let why = "its paths are absolute";
-        return Err(CommitError::Base { why });
-    }
-    let (plan, draft, chunk_size) = planned(working, order).await?;
-    add(&progress.files, plan.files.len() as u64);
-    let stop = StopOnDrop(Stop::default());
-    let options = &order.options;
-    let threads = options.hashing.max(1);
-    let engine = Arc::new(Engine {
-        working: working.clone(),
-        base: base.clone(),
-        chunk: draft.as_ref().and_then(|_| chunk_size.bytes()),
-        threads,
-        hashing: Semaphore::new(threads),
-        uploader: Uploader::new(order.cas.clone(), options, progress.clone()),
-        progress: progress.clone(),
-        stop: stop.0.clone(),
-    });
-    let (hashed, split) = hashed(&engine, &plan).await?;
-    let (asked, is_draft) = (order.clone(), draft.is_some());
-    let (manifest, bytes, left_out) = blocking(move || {
-        let build = Build {
-            base: &asked.base,
-            parent: asked.parent.as_ref(),
-            plan: &plan,
-            hashed: &hashed,
-            is_draft,
-            chunk_size,
-            options: &asked.options,
-        };
-        let (manifest, bytes) = build.build()?;
-        Ok::<_, CommitError>((manifest, bytes, plan.special))
-    })
-    .await??;
-    for (path, kind) in &left_out {
-        tracing::warn!(path = %error::shown(path), ?kind, "no manifest can hold it: left out");
-    }
-    let (hash, len) = (Hash::of(&bytes), bytes.len() as u64);
-    let put = put::put(&order.manifest, bytes).await?;
-    Ok(Committed {
-        manifest,
-        hash,
-        bytes: len,
-        draft,
-        put,
-        left_out,
-        split,
-        stats: progress.stats(),
-    })
-}
-
-/// What there is to do, with everything above durable.
-async fn planned<W: Working>(
-    working: &W,
-    order: &CommitOrder,
-) -> Result<(Plan, Option<DraftReason>, forebay_manifest::ChunkSize), CommitError> {
-    let (working, base, options) = (working.clone(), order.base.clone(), order.options.clone());
-    blocking(move || {
-        let upper = working.upper();
-        upper.sync_all().map_err(CommitError::overlay(b""))?;
-        let plan = Plan::gather(upper, &base, |executable| working.lower_mode(executable))?;
-        let (draft, chunk_size) = format::choose(&options, &plan, &base)?;
-        // Before hours of work, not after.
-        if draft.is_some() {
-            let links = links::Links::new(&plan, &base, options.mountpoint.as_deref());
-            links.all().try_for_each(|link| link.map(drop))?;
-        }
-        Ok((plan, draft, chunk_size))
-    })
-    .await?
-}
-
-/// Hashes and stores all files that are changed; and how many have several names.
-async fn hashed<W: Working>(
-    engine: &Arc<Engine<W>>,
-    plan: &Plan,
-) -> Result<(HashMap<NodeId, Hashed>, u64), CommitError> {
-    let mut names: HashMap<NodeId, u64> = HashMap::new();
-    for file in &plan.files {
-        *names.entry(file.id).or_default() += 1;
-    }
-    let mut seen = HashSet::new();
-    let files = plan.files.iter().filter(|file| seen.insert(file.id)).cloned();
-    let files: Vec<Arc<OwnFile>> = files.collect();
-    let done = stream::iter(files).map(|file| {
-        let engine = engine.clone();
-        async move {
-            let hashed = Box::pin(engine.file(&file)).await?;
-            Ok::<_, CommitError>((file.id, hashed))
-        }
-    });
-    let mut done = std::pin::pin!(done.buffer_unordered(FILES_AT_ONCE));
-    let mut all = HashMap::with_capacity(names.len());
-    while let Some((id, hashed)) = done.try_next().await? {
-        engine
-            .progress
-            .files_done
-            .fetch_add(names.get(&id).copied().unwrap_or(1), Ordering::Relaxed);
-        all.insert(id, hashed);
-    }
-    let split = names.values().filter(|names| **names > 1).count() as u64;
-    Ok((all, split))
-}

@@ -46,9 +46,8 @@ use self::object::Objects;
 use self::order::{Order, order};
 use self::plan::Plan;
 use self::work::{Done, Work};
-use crate::commit::engine::blocking;
+use crate::commit::blocking::blocking;
 use crate::commit::error::{BelowError, CommitError};
-use crate::commit::memory::Memory;
 use crate::commit::progress::{CommitProgress, CommitStats, add};
 use crate::merged::{Merged, MergedError};
 use crate::overlay::Thing;
@@ -107,7 +106,7 @@ async fn run(
     merged.raise_moved().await.map_err(below)?;
     let options = order.options.clone();
     let objects = Arc::new(Objects {
-        memory: Memory::new(options.memory.max(options.part_size).max(options.single_put)),
+        memory: options.send.leave(),
         place: order.place.clone(),
         progress: progress.clone(),
         options,
@@ -215,7 +214,7 @@ impl Run {
         first: &[usize],
         wave: &[usize],
     ) -> Result<(), CommitError> {
-        let at_once = self.work.objects.options.at_once.max(1);
+        let at_once = self.work.objects.options.send.at_once.max(1);
         let ready = wave.iter().copied().filter(|at| !self.blocked.contains(at));
         let ready: Vec<usize> = ready.collect();
         let mut refused = Vec::new();
@@ -289,7 +288,7 @@ impl Run {
                 self.work.hidden(path, None)?;
             }
         }
-        let at_once = self.work.objects.options.at_once.max(1);
+        let at_once = self.work.objects.options.send.at_once.max(1);
         let (work, needed) = (&self.work, &self.needed);
         let removed = &self.removed;
         let all = plan.deletes.iter().enumerate();

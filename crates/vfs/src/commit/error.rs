@@ -6,7 +6,7 @@ use forebay_manifest::{ChunkSize, ManifestError};
 use forebay_source::Fault;
 use forebay_types::ErrorKind;
 
-use crate::commit::format::DraftReason;
+use crate::commit::manifest::DraftReason;
 use crate::overlay::UpperError;
 
 /// Why there is no commit. The overlay is as it was; the store may have more objects than before, and no new manifest.

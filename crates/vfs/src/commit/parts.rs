@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::commit::bring::cut;
 use crate::commit::error::CommitError;
 use crate::commit::memory::Memory;
-use crate::commit::upload::{Fail, read};
+use crate::commit::payload::{Fail, read};
 use crate::overlay::DataFile;
 
 /// Parts that an upload may have (S3; others allow more).
@@ -157,7 +157,10 @@ impl Parts {
 
 /// The size of all parts but the last: some stores (R2) want them equal.
 fn part_len(len: u64, smallest: u64) -> u64 {
-    len.div_ceil(MAX_PARTS).next_multiple_of(1 << 20).max(smallest)
+    len.div_ceil(MAX_PARTS)
+        .next_multiple_of(1 << 20)
+        .max(smallest)
+        .max(1)
 }
 
 #[cfg(test)]

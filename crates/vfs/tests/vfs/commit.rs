@@ -2,7 +2,7 @@
 
 use forebay_manifest::{ChunkSize, FileKind, Hash, Kind, Limits, Manifest, ManifestPath, Version, compose};
 use forebay_types::ErrorKind;
-use forebay_vfs::commit::{CommitError, CommitOptions, DraftReason, Put};
+use forebay_vfs::commit::{CommitError, DraftReason, ManifestOptions, Put};
 use forebay_vfs::overlay::{SetAttrs, SpecialKind};
 use std::sync::atomic::Ordering;
 
@@ -20,24 +20,24 @@ fn text(manifest: &Manifest) -> String {
     String::from_utf8(manifest.encode()).unwrap()
 }
 
-fn draft() -> CommitOptions {
-    CommitOptions {
+fn draft() -> ManifestOptions {
+    ManifestOptions {
         version: Some(Version::Beta2025),
-        ..CommitOptions::default()
+        ..ManifestOptions::default()
     }
 }
 
-fn diff() -> CommitOptions {
-    CommitOptions {
+fn diff() -> ManifestOptions {
+    ManifestOptions {
         kind: Kind::Diff,
-        ..CommitOptions::default()
+        ..ManifestOptions::default()
     }
 }
 
-fn v2023() -> CommitOptions {
-    CommitOptions {
+fn v2023() -> ManifestOptions {
+    ManifestOptions {
         version: Some(Version::V2023),
-        ..CommitOptions::default()
+        ..ManifestOptions::default()
     }
 }
 
@@ -94,7 +94,7 @@ async fn the_tree_as_it_is_becomes_a_manifest_and_only_new_contents_are_sent() {
     let expected = manifest(files.iter().map(|(path, bytes)| (path, bytes, mtime(path))), None);
 
     puts(&job);
-    let done = job.commit(CommitOptions::default()).await.unwrap();
+    let done = job.commit(ManifestOptions::default()).await.unwrap();
     assert_eq!(text(&done.manifest), text(&expected));
     assert_eq!(job.stored().as_ref(), Some(&done.manifest));
     assert_eq!(
@@ -111,7 +111,7 @@ async fn the_tree_as_it_is_becomes_a_manifest_and_only_new_contents_are_sent() {
     assert_eq!((done.stats.files, done.stats.files_done), (5, 5));
 
     // Nothing was taken from the overlay: the same again, and nothing is sent.
-    let again = job.commit(CommitOptions::default()).await.unwrap();
+    let again = job.commit(ManifestOptions::default()).await.unwrap();
     assert_eq!(
         (text(&again.manifest), again.put),
         (text(&expected), Put::SameWasThere)
@@ -124,7 +124,7 @@ async fn the_tree_as_it_is_becomes_a_manifest_and_only_new_contents_are_sent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_changes_the_base_is_written_again() {
     let job = Job::new(&[("a", b"a"), ("b/c", b"c")]);
-    let done = job.commit(CommitOptions::default()).await.unwrap();
+    let done = job.commit(ManifestOptions::default()).await.unwrap();
     assert_eq!(text(&done.manifest), text(&job.base));
     assert_eq!((done.stats.files, done.stats.hashed), (0, 0));
 }
@@ -189,7 +189,7 @@ async fn of_a_file_in_chunks_only_those_that_changed_are_read() {
     job.write("big", 4 * BLOCK as u64 + 5, b"xyz");
     let before = job.brought.load(Ordering::Relaxed);
     puts(&job);
-    let done = job.commit(CommitOptions::default()).await.unwrap();
+    let done = job.commit(ManifestOptions::default()).await.unwrap();
     let mut files = job.lower.clone();
     files.get_mut("big").unwrap()[4 * BLOCK + 5..4 * BLOCK + 8].copy_from_slice(b"xyz");
     let of = |path: &String| {
@@ -213,7 +213,7 @@ async fn of_a_file_in_chunks_only_those_that_changed_are_read() {
     // Cut, it has another last chunk; what is before stays.
     let id = job.file("big");
     job.upper.data(id).unwrap().truncate(7 * BLOCK as u64).unwrap();
-    let mut order = job.order(CommitOptions::default());
+    let mut order = job.order(ManifestOptions::default());
     order.manifest.replace = true;
     let cut = job.commit_as(&order).await.unwrap();
     assert_eq!(
@@ -270,7 +270,7 @@ async fn what_makes_it_a_draft_is_said_or_refused() {
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert!(error.to_string().contains(&reason.to_string()), "{error}");
         assert_eq!(job.stored(), None);
-        let done = job.commit(CommitOptions::default()).await.unwrap();
+        let done = job.commit(ManifestOptions::default()).await.unwrap();
         assert_eq!(done.draft.as_ref(), Some(&reason));
         assert_eq!(done.manifest.version(), Version::Beta2025);
         assert_eq!(done.manifest.chunk_size(), ChunkSize::Bytes(256 << 20));
@@ -279,7 +279,7 @@ async fn what_makes_it_a_draft_is_said_or_refused() {
     let job = Job::new(&[("a", b"a")]);
     let done = job.commit(draft()).await.unwrap();
     assert_eq!(done.draft, Some(DraftReason::Asked));
-    let options = CommitOptions {
+    let options = ManifestOptions {
         kind: Kind::Diff,
         ..v2023()
     };
@@ -298,7 +298,7 @@ async fn every_name_of_a_file_is_a_file_and_any_name_will_do() {
         .mknod(root, b"pipe", SpecialKind::Fifo, 0, new(0o600))
         .unwrap();
     puts(&job);
-    let done = job.commit(CommitOptions::default()).await.unwrap();
+    let done = job.commit(ManifestOptions::default()).await.unwrap();
     assert_eq!(
         done.left_out,
         [(Box::<[u8]>::from(&b"pipe"[..]), SpecialKind::Fifo)]
@@ -328,7 +328,7 @@ async fn what_was_only_moved_or_given_attributes_is_not_read() {
     job.upper.set_attrs(job.file("dir/big"), &mode).unwrap();
     job.rename("dir/big", "big");
     job.create("dir/stays", b"x");
-    let done = job.commit(CommitOptions::default()).await.unwrap();
+    let done = job.commit(ManifestOptions::default()).await.unwrap();
     assert_eq!(done.draft, None);
     assert_eq!((done.stats.hashed, job.brought.load(Ordering::Relaxed)), (1, 0));
     let file = done.manifest.find(ManifestPath::new(b"big")).unwrap();
@@ -342,10 +342,10 @@ async fn what_was_only_moved_or_given_attributes_is_not_read() {
 async fn another_manifest_is_not_replaced_unless_that_is_asked_for() {
     let job = Job::new(&[("a", b"a")]);
     job.world.lab.objects().put(BUCKET, MANIFEST, "another");
-    let error = job.commit(CommitOptions::default()).await.unwrap_err();
+    let error = job.commit(ManifestOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
     assert!(error.to_string().contains(MANIFEST), "{error}");
-    let mut order = job.order(CommitOptions::default());
+    let mut order = job.order(ManifestOptions::default());
     order.manifest.replace = true;
     order.manifest.attributes.insert(
         object_store::Attribute::Metadata("asset-root".into()),
@@ -361,7 +361,7 @@ async fn another_manifest_is_not_replaced_unless_that_is_asked_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bases_that_cannot_be_mounted_are_refused() {
     let job = Job::cut(&[("a", &[1; 9])], Some(4));
-    let mut order = job.order(CommitOptions::default());
+    let mut order = job.order(ManifestOptions::default());
     order.options.chunk_size = Some(ChunkSize::Bytes(5));
     let error = job.commit_as(&order).await.unwrap_err();
     assert!(matches!(error, CommitError::ChunkSize { .. }), "{error}");
@@ -378,7 +378,7 @@ async fn a_damaged_object_is_told_and_not_taken_for_the_content() {
     job.create("b", b"content");
     let key = format!("{DATA}/{}", Hash::of(b"content").object_key());
     job.world.lab.objects().put(BUCKET, &key, "half");
-    let error = job.commit(CommitOptions::default()).await.unwrap_err();
+    let error = job.commit(ManifestOptions::default()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
     assert!(error.to_string().contains(&key), "{error}");
     assert_eq!(job.stored(), None);

@@ -8,7 +8,7 @@ use forebay_testkit::{Face, FaultKind, ListQuery, Op, Point, Profile, Rule};
 use forebay_types::ErrorKind;
 use forebay_vfs::commit::{
     BucketCommitted, BucketOptions, BucketOrder, CommitError, CommitProgress, Conflict, ConflictWhy, LeftOut,
-    ObjectPlace, commit_bucket,
+    ObjectPlace, SendOptions, commit_bucket,
 };
 use forebay_vfs::merged::MergedSet;
 use forebay_vfs::overlay::{NodeKind, Rename, SetAttrs, UpperStats};
@@ -381,8 +381,11 @@ async fn large_files_go_in_parts() {
     let layers = layers(&[("theirs", "lower")]);
     let mount = mount(&layers);
     let in_parts = BucketOptions {
-        single_put: 64 << 10,
-        part_size: 1 << 20,
+        send: SendOptions {
+            single_put: 64 << 10,
+            part_size: 1 << 20,
+            ..SendOptions::default()
+        },
         ..BucketOptions::default()
     };
     let content: String = std::iter::repeat_n(large(3), 12).collect();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use forebay_testkit::{FaultKind, Op, Rule};
 use forebay_vfs::VfsError;
-use forebay_vfs::commit::{BucketOptions, CommitProgress, commit_bucket};
+use forebay_vfs::commit::{BucketOptions, CommitProgress, SendOptions, commit_bucket};
 use forebay_vfs::merged::MergedError;
 use forebay_vfs::overlay::{Rename, UpperError};
 
@@ -92,7 +92,10 @@ async fn rounds(seed: u64, is_interrupted: bool) {
                 let order = order(
                     &layers,
                     BucketOptions {
-                        at_once: random.usize(1..5),
+                        send: SendOptions {
+                            at_once: random.usize(1..5),
+                            ..SendOptions::default()
+                        },
                         ..BucketOptions::default()
                     },
                 );

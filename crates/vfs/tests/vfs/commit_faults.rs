@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use forebay_manifest::Hash;
 use forebay_testkit::{FaultKind, Op, Point, Rule};
 use forebay_types::ErrorKind;
-use forebay_vfs::commit::{CommitError, CommitOptions, CommitProgress, commit};
+use forebay_vfs::commit::{CommitError, CommitProgress, ManifestOptions, SendOptions, commit_manifest};
 use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
@@ -23,11 +23,14 @@ use crate::world::BUCKET;
 const MIB: usize = 1 << 20;
 
 /// Large contents go in parts of 1 MiB.
-fn in_parts() -> CommitOptions {
-    CommitOptions {
-        single_put: 64 << 10,
-        part_size: 1 << 20,
-        ..CommitOptions::default()
+fn in_parts() -> ManifestOptions {
+    ManifestOptions {
+        send: SendOptions {
+            single_put: 64 << 10,
+            part_size: 1 << 20,
+            ..SendOptions::default()
+        },
+        ..ManifestOptions::default()
     }
 }
 
@@ -50,9 +53,12 @@ fn job_with_ten_files() -> Job {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_commit_goes_on_where_it_was() {
     let job = job_with_ten_files();
-    let one_by_one = CommitOptions {
-        uploads: 1,
-        ..CommitOptions::default()
+    let one_by_one = ManifestOptions {
+        send: SendOptions {
+            at_once: 1,
+            ..SendOptions::default()
+        },
+        ..ManifestOptions::default()
     };
     job.world
         .lab
@@ -66,7 +72,7 @@ async fn an_interrupted_commit_goes_on_where_it_was() {
     );
     assert_eq!(job.stored(), None);
     job.world.lab.faults().clear();
-    let done = job.commit(CommitOptions::default()).await.unwrap();
+    let done = job.commit(ManifestOptions::default()).await.unwrap();
     assert_eq!((done.stats.there_objects, done.stats.uploaded_objects), (4, 6));
     job.check_contents(&done.manifest);
 }
@@ -87,7 +93,7 @@ async fn a_store_that_is_busy_or_hangs_up_is_asked_again() {
             .op(Op::Head)
             .times(2),
     );
-    let done = job.commit(CommitOptions::default()).await.unwrap();
+    let done = job.commit(ManifestOptions::default()).await.unwrap();
     assert_eq!(done.stats.uploaded_objects + done.stats.there_objects, 10);
     job.check_contents(&done.manifest);
     assert_eq!(job.stored(), Some(done.manifest));
@@ -100,7 +106,7 @@ async fn a_manifest_that_cannot_be_stored_is_not_there() {
         .lab
         .faults()
         .add(status(403).key_prefix("root/Manifests"));
-    let error = job.commit(CommitOptions::default()).await.unwrap_err();
+    let error = job.commit(ManifestOptions::default()).await.unwrap_err();
     assert!(
         error
             .to_string()
@@ -114,7 +120,7 @@ async fn a_manifest_that_cannot_be_stored_is_not_there() {
 async fn who_may_not_look_may_still_store() {
     let job = job_with_ten_files();
     job.world.lab.faults().add(status(403).op(Op::Head));
-    let done = job.commit(CommitOptions::default()).await.unwrap();
+    let done = job.commit(ManifestOptions::default()).await.unwrap();
     assert_eq!(done.stats.uploaded_objects, 10);
     job.check_contents(&done.manifest);
 }
@@ -153,7 +159,7 @@ async fn a_commit_that_is_given_up_leaves_nothing_half_done() {
         .add(Rule::new(slow).op(Op::Put).skip_first(2));
     let order = job.order(in_parts());
     let progress = Arc::new(CommitProgress::default());
-    let mut going = Box::pin(commit(&job, &order, &progress));
+    let mut going = Box::pin(commit_manifest(&job, &order, &progress));
     // Until it stands still, with its upload begun.
     let given_up = async {
         while job.world.lab.counts().puts < 3 {
@@ -237,7 +243,7 @@ impl ObjectStore for Watched {
 async fn while_written(
     len: usize,
     times: u32,
-    options: CommitOptions,
+    options: ManifestOptions,
 ) -> (Job, std::result::Result<(), CommitError>) {
     let job = Job::new(&[("a", b"a")]);
     job.create("dir-file", &vec![0; len]);
@@ -264,7 +270,7 @@ async fn while_written(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_written_to_meanwhile_is_hashed_again() {
-    for (len, options) in [(1000, CommitOptions::default()), (3 * MIB, in_parts())] {
+    for (len, options) in [(1000, ManifestOptions::default()), (3 * MIB, in_parts())] {
         let (job, done) = while_written(len, 2, options).await;
         done.unwrap();
         let mut bytes = vec![0; len];
@@ -282,7 +288,7 @@ async fn a_file_that_is_written_to_meanwhile_is_hashed_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_written_to_all_the_time_is_named() {
-    let (job, done) = while_written(1000, u32::MAX, CommitOptions::default()).await;
+    let (job, done) = while_written(1000, u32::MAX, ManifestOptions::default()).await;
     let error = done.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Changed);
     assert!(

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use forebay_manifest::{Kind, Version, compose};
-use forebay_vfs::commit::{CommitOptions, CommitOrder, CommitProgress, Committed, commit};
+use forebay_vfs::commit::{
+    CommitProgress, ManifestCommitted, ManifestOptions, ManifestOrder, commit_manifest,
+};
 use forebay_vfs::overlay::NodeKind;
 
 use crate::commit_world::{DATA, Job};
@@ -14,9 +16,9 @@ use crate::world::{BUCKET, within};
 
 const BLOCK: usize = 64 << 10;
 
-async fn committed(mount: &Mount, order: &CommitOrder) -> Committed {
+async fn committed(mount: &Mount, order: &ManifestOrder) -> ManifestCommitted {
     let progress = Arc::new(CommitProgress::default());
-    let done = within(Box::pin(commit(&mount.merged, order, &progress))).await;
+    let done = within(Box::pin(commit_manifest(&mount.merged, order, &progress))).await;
     done.unwrap()
 }
 
@@ -84,7 +86,7 @@ async fn what_is_committed_is_what_was_seen() {
         change(&first).await;
         let expected = seen(&first).await;
 
-        let mut order = job.order(CommitOptions::default());
+        let mut order = job.order(ManifestOptions::default());
         let done = committed(&first, &order).await;
         assert_eq!(done.manifest.version(), Version::Beta2025);
         assert_eq!(job.stored().as_ref(), Some(&done.manifest));
@@ -117,7 +119,7 @@ async fn what_a_piece_lacks_is_fetched_and_nothing_else() {
         .unwrap();
     drop(file);
     job.world.lab.reset_counts();
-    let done = committed(&mounted, &job.order(CommitOptions::default())).await;
+    let done = committed(&mounted, &job.order(ManifestOptions::default())).await;
     assert_eq!(
         (done.stats.hashed, done.stats.uploaded),
         (chunk as u64, chunk as u64)

@@ -15,8 +15,8 @@ use forebay_testkit::{Face, Object, Profile};
 use forebay_types::{ByteRange, SystemClock};
 use forebay_vfs::ManifestNamespace;
 use forebay_vfs::commit::{
-    BelowError, CommitError, CommitOptions, CommitOrder, CommitProgress, Committed, ManifestPlace,
-    ObjectPlace, Working, commit,
+    BelowError, CommitError, CommitProgress, ManifestCommitted, ManifestOptions, ManifestOrder,
+    ManifestPlace, ObjectPlace, Working, commit_manifest,
 };
 use forebay_vfs::overlay::{
     Attrs, Changed, DataFile, NewNode, NodeId, Origin, SetAttrs, SetTime, Upper, UpperEntry,
@@ -310,19 +310,19 @@ impl Job {
         self.upper.hide(dir, name).unwrap();
     }
 
-    pub(crate) fn order(&self, options: CommitOptions) -> CommitOrder {
+    pub(crate) fn order(&self, options: ManifestOptions) -> ManifestOrder {
         let source = self.world.source("");
         self.order_in(&source.store, options)
     }
 
     /// With another store in the place of the lab.
-    pub(crate) fn order_in(&self, store: &Arc<dyn ObjectStore>, options: CommitOptions) -> CommitOrder {
+    pub(crate) fn order_in(&self, store: &Arc<dyn ObjectStore>, options: ManifestOptions) -> ManifestOrder {
         let place = |path: &str| ObjectPlace {
             store: store.clone(),
             path: path.into(),
             url: format!("s3://{BUCKET}/{path}").into(),
         };
-        CommitOrder {
+        ManifestOrder {
             base: self.base.clone(),
             parent: None,
             cas: place(DATA),
@@ -335,13 +335,13 @@ impl Job {
         }
     }
 
-    pub(crate) async fn commit(&self, options: CommitOptions) -> Result<Committed, CommitError> {
+    pub(crate) async fn commit(&self, options: ManifestOptions) -> Result<ManifestCommitted, CommitError> {
         self.commit_as(&self.order(options)).await
     }
 
-    pub(crate) async fn commit_as(&self, order: &CommitOrder) -> Result<Committed, CommitError> {
+    pub(crate) async fn commit_as(&self, order: &ManifestOrder) -> Result<ManifestCommitted, CommitError> {
         let progress = Arc::new(CommitProgress::default());
-        within(Box::pin(commit(self, order, &progress))).await
+        within(Box::pin(commit_manifest(self, order, &progress))).await
     }
 
     /// The manifest that was stored.

@@ -7,8 +7,8 @@ use forebay_manifest::{ChunkSize, Hash, Kind, Manifest, Version};
 use forebay_source::{Location, Opener};
 use forebay_types::{ErrorKind, printable};
 use forebay_vfs::commit::{
-    self, BucketCommitted, BucketOptions, BucketOrder, CommitOptions, CommitOrder, CommitProgress,
-    CommitStats, Committed, ManifestPlace, ObjectPlace, Put,
+    self, BucketCommitted, BucketOptions, BucketOrder, CommitProgress, CommitStats, ManifestCommitted,
+    ManifestOptions, ManifestOrder, ManifestPlace, ObjectPlace, Put,
 };
 use forebay_vfs::merged::Merged;
 
@@ -86,7 +86,7 @@ impl Committer {
     /// What is wrong with the order, the files or the store; no manifest is written then.
     ///
     /// # Cancel safety
-    /// As [`commit::commit`].
+    /// As [`commit::commit_manifest`].
     pub(super) async fn commit(&self, commit: &Commit, progress: &Arc<CommitProgress>) -> Result<Done> {
         let _one = self.one.try_lock().map_err(|_| {
             CliError::new(ErrorKind::Conflict, "the mount is being committed already")
@@ -144,7 +144,7 @@ impl Committer {
             return Err(CliError::usage(why));
         }
         let (location, place) = self.output(base, commit)?;
-        let order = CommitOrder {
+        let order = ManifestOrder {
             base: base.manifest.clone(),
             parent: base.hash.clone(),
             cas: base.cas.clone(),
@@ -153,7 +153,7 @@ impl Committer {
                 replace: commit.replace,
                 attributes: Default::default(),
             },
-            options: CommitOptions {
+            options: ManifestOptions {
                 kind: if commit.diff { Kind::Diff } else { Kind::Snapshot },
                 version: commit.format.map(|format| match format {
                     Format::V2023 => Version::V2023,
@@ -164,10 +164,10 @@ impl Committer {
                     bytes => ChunkSize::Bytes(bytes),
                 }),
                 mountpoint: Some(self.mountpoint.clone()),
-                ..CommitOptions::default()
+                ..ManifestOptions::default()
             },
         };
-        let committed = commit::commit(&self.merged, &order, progress).await;
+        let committed = commit::commit_manifest(&self.merged, &order, progress).await;
         let committed = committed.map_err(|e| CliError::new(e.kind(), e.to_string()))?;
         Ok(Done::Manifest(Box::new(done(&location, &committed))))
     }
@@ -192,7 +192,7 @@ impl Committer {
     }
 }
 
-fn done(location: &Location, committed: &Committed) -> ManifestDone {
+fn done(location: &Location, committed: &ManifestCommitted) -> ManifestDone {
     let manifest = &committed.manifest;
     let path = |path: &[u8]| printable(&String::from_utf8_lossy(path)).into_owned();
     ManifestDone {

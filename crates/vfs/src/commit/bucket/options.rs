@@ -1,6 +1,6 @@
 //! Where to, and how.
 
-use crate::commit::options::{CommitOptions, ObjectPlace};
+use crate::commit::send::{ObjectPlace, SendOptions};
 
 /// What is to be made the same as the tree.
 #[derive(Clone, Debug)]
@@ -19,28 +19,18 @@ pub struct BucketOptions {
     /// The directory, if it is a local one: there a name is either a file's or a directory's, and directories that become
     /// empty have to be removed.
     pub local: Option<std::path::PathBuf>,
-    /// Files that are put, copied or removed at the same time.
-    pub at_once: usize,
-    /// Bytes that are held in memory to be sent, at least those of one object that goes at once.
-    pub memory: u64,
-    /// Contents that are larger are sent in parts.
-    pub single_put: u64,
-    /// Smallest part.
-    pub part_size: u64,
+    /// How contents are sent.
+    pub send: SendOptions,
     /// Larger objects are not copied by the store, but put: S3 copies 5 GiB at once.
     pub largest_copy: u64,
 }
 
 impl Default for BucketOptions {
     fn default() -> Self {
-        let usual = CommitOptions::default();
         Self {
             replace: false,
             local: None,
-            at_once: usual.uploads,
-            memory: usual.memory,
-            single_put: usual.single_put,
-            part_size: usual.part_size,
+            send: SendOptions::default(),
             largest_copy: 5 << 30,
         }
     }

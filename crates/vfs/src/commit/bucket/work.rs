@@ -4,16 +4,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use forebay_manifest::Stamp;
-use forebay_types::{Clock, ErrorKind, SystemClock};
+use forebay_types::ErrorKind;
 
+use crate::commit::blocking::blocking;
 use crate::commit::bring::bring;
 use crate::commit::bucket::conflict::ConflictWhy;
 use crate::commit::bucket::object::{Content, Copied, Expected, Objects, Sent};
 use crate::commit::bucket::plan::Job;
-use crate::commit::engine::blocking;
 use crate::commit::error::{CommitError, shown};
-use crate::commit::progress::add;
-use crate::commit::upload::Fail;
+use crate::commit::payload::Fail;
+use crate::commit::still::{is_still, until_still};
 use crate::merged::{Merged, MergedError};
 use crate::overlay::{DataFile, DataStamp, NodeId, Origin, Recorded, UpperError};
 
@@ -82,17 +82,9 @@ impl Work {
                 Copied::Refused(why) => return Ok(Done::Refused(why)),
             }
         }
-        for attempt in 0..=Stamp::AGAIN {
-            if let Some(done) = self.put(job, self.expected(expected.as_deref())).await? {
-                return Ok(done);
-            }
-            add(&self.objects.progress.again, 1);
-            if attempt < Stamp::AGAIN {
-                // Whoever writes may be done soon.
-                tokio::time::sleep(Stamp::STEP * (1 << attempt)).await;
-            }
-        }
-        Ok(Done::Refused(ConflictWhy::Busy))
+        let attempt = || self.put(job, self.expected(expected.as_deref()));
+        let done = until_still(&self.objects.progress, job.path.as_bytes(), attempt).await?;
+        Ok(done.unwrap_or(Done::Refused(ConflictWhy::Busy)))
     }
 
     /// `None`: it was written to meanwhile.
@@ -170,11 +162,8 @@ impl Work {
             mtime: now.mtime.into(),
             ctime: now.ctime.into(),
         };
-        if !stamp.is_fresh(SystemClock::new().wall()) {
-            return Ok(Some(now));
-        }
-        tokio::time::sleep(Stamp::STEP).await;
-        Ok((self.stamp_now(job)? == now).then_some(now))
+        let is_still = is_still(stamp, async { Ok(self.stamp_now(job)? == now) }).await?;
+        Ok(is_still.then_some(now))
     }
 
     /// The content of a file, all of it above.

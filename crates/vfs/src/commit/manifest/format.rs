@@ -6,8 +6,8 @@ use std::fmt;
 use forebay_manifest::{ChunkSize, Content, FileKind, Kind, Manifest, ManifestPath, Version};
 
 use crate::commit::error::{CommitError, shown};
-use crate::commit::options::CommitOptions;
-use crate::commit::plan::Plan;
+use crate::commit::manifest::options::ManifestOptions;
+use crate::commit::manifest::plan::Plan;
 
 /// Why a manifest is in the draft format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl fmt::Display for DraftReason {
 /// # Errors
 /// v2023-03-03 was asked for and cannot hold it; chunks were asked for that do not go with those of the base.
 pub(super) fn choose(
-    options: &CommitOptions,
+    options: &ManifestOptions,
     plan: &Plan,
     base: &Manifest,
 ) -> Result<(Option<DraftReason>, ChunkSize), CommitError> {
@@ -85,7 +85,7 @@ pub(super) fn choose(
 }
 
 /// The base's, if it has any: files of it keep their chunks.
-fn chunk_size(options: &CommitOptions, base: &Manifest) -> Result<ChunkSize, CommitError> {
+fn chunk_size(options: &ManifestOptions, base: &Manifest) -> Result<ChunkSize, CommitError> {
     let of_base = (base.version() == Version::Beta2025).then(|| base.chunk_size());
     let Some(asked) = options.chunk_size else {
         return Ok(of_base.unwrap_or(ChunkSize::Bytes(256 << 20)));

@@ -7,11 +7,11 @@ use forebay_manifest::{
     ManifestError, ManifestPath, diff,
 };
 
-use crate::commit::engine::{Hashed, Hashes};
 use crate::commit::error::CommitError;
-use crate::commit::links::Links;
-use crate::commit::options::CommitOptions;
-use crate::commit::plan::{OwnFile, Plan};
+use crate::commit::manifest::engine::{Hashed, Hashes};
+use crate::commit::manifest::links::Links;
+use crate::commit::manifest::options::ManifestOptions;
+use crate::commit::manifest::plan::{OwnFile, Plan};
 use crate::overlay::NodeId;
 
 /// What the new tree is.
@@ -24,7 +24,7 @@ pub(super) struct Build<'a> {
     pub(super) hashed: &'a HashMap<NodeId, Hashed>,
     pub(super) is_draft: bool,
     pub(super) chunk_size: ChunkSize,
-    pub(super) options: &'a CommitOptions,
+    pub(super) options: &'a ManifestOptions,
 }
 
 impl Build<'_> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use forebay_manifest::{FileKind, Manifest};
 
 use crate::commit::error::{CommitError, shown};
-use crate::commit::plan::{Kept, Plan};
+use crate::commit::manifest::plan::{Kept, Plan};
 use crate::manifest::seen_from;
 
 /// So many links may lead to each other: as many as Linux follows.

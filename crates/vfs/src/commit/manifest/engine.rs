@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use forebay_manifest::{Content, FileKind, Hash, Hasher, Manifest, Stamp};
-use forebay_types::{ByteRange, Clock, SystemClock};
+use forebay_types::ByteRange;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::Semaphore;
 
+use crate::commit::blocking::blocking;
 use crate::commit::bring::{bring, cut};
 use crate::commit::error::{CommitError, shown};
-use crate::commit::pieces::{Old, Piece, pieces};
-use crate::commit::plan::OwnFile;
+use crate::commit::manifest::pieces::{Old, Piece, pieces};
+use crate::commit::manifest::plan::OwnFile;
+use crate::commit::manifest::upload::{Object, Uploader};
+use crate::commit::payload::Fail;
 use crate::commit::progress::{CommitProgress, add};
-use crate::commit::upload::{Fail, Object, Uploader};
+use crate::commit::still::{is_still, until_still};
 use crate::commit::working::Working;
 use crate::overlay::{ContentChange, DataFile, NodeId, ReadData, Upper, UpperError};
 
@@ -67,19 +70,6 @@ impl Stop {
     }
 }
 
-/// Does what waits for the disk on a thread that may.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, CommitError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => Ok(done),
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(CommitError::Cancelled),
-        },
-    }
-}
-
 /// A file at one moment.
 #[derive(Debug)]
 struct Look {
@@ -121,18 +111,8 @@ impl Look {
 impl<W: Working> Engine<W> {
     /// The hashes of a file that does not change meanwhile, and all its contents in the store.
     pub(super) async fn file(self: &Arc<Self>, file: &OwnFile) -> Result<Hashed, CommitError> {
-        for attempt in 0..=Stamp::AGAIN {
-            if let Some(hashed) = self.attempt(file).await? {
-                return Ok(hashed);
-            }
-            add(&self.progress.again, 1);
-            tracing::debug!(path = %shown(&file.path), "it changed while it was hashed");
-            if attempt < Stamp::AGAIN {
-                // Whoever writes may be done soon.
-                tokio::time::sleep(Stamp::STEP * (1 << attempt)).await;
-            }
-        }
-        Err(CommitError::Busy {
+        let hashed = until_still(&self.progress, &file.path, || self.attempt(file)).await?;
+        hashed.ok_or_else(|| CommitError::Busy {
             path: shown(&file.path),
             times: Stamp::AGAIN + 1,
         })
@@ -185,11 +165,9 @@ impl<W: Working> Engine<W> {
             true => self.look(file).await?,
             false => look,
         };
-        if look.data.is_none() || !look.stamp.is_fresh(SystemClock::new().wall()) {
-            return Ok(Some(look));
-        }
-        tokio::time::sleep(Stamp::STEP).await;
-        Ok(self.look(file).await?.is_as(&look).then_some(look))
+        let is_settled = look.data.is_none()
+            || is_still(look.stamp, async { Ok(self.look(file).await?.is_as(&look)) }).await?;
+        Ok(is_settled.then_some(look))
     }
 
     fn pieces(&self, file: &OwnFile, look: &Look) -> Vec<Piece> {

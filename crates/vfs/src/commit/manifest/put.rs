@@ -5,9 +5,9 @@ use forebay_types::ErrorKind;
 use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
 
 use crate::commit::again::again;
+use crate::commit::condition::cannot_create_only;
 use crate::commit::error::CommitError;
-use crate::commit::options::ManifestPlace;
-use crate::commit::upload::cannot_create_only;
+use crate::commit::manifest::options::ManifestPlace;
 
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,15 +1,15 @@
 //! What is committed, where to, and how.
 
-use std::fmt;
 use std::sync::Arc;
 
 use forebay_manifest::{ChunkSize, Hash, Kind, Limits, Manifest, Version};
-use object_store::path::Path;
-use object_store::{Attributes, ObjectStore};
+use object_store::Attributes;
+
+use crate::commit::send::{ObjectPlace, SendOptions};
 
 /// What is to be made.
 #[derive(Clone, Debug)]
-pub struct CommitOrder {
+pub struct ManifestOrder {
     /// The manifest that is mounted: of several, what they are together ([`forebay_manifest::compose`]).
     pub base: Arc<Manifest>,
     /// What a diff calls its parent: the hash of the bytes of the base as they are stored. `None`: it does not say.
@@ -19,24 +19,7 @@ pub struct CommitOrder {
     /// Where the new manifest goes.
     pub manifest: ManifestPlace,
     /// How.
-    pub options: CommitOptions,
-}
-
-/// A place in a store.
-#[derive(Clone)]
-pub struct ObjectPlace {
-    /// The store, which can be written to.
-    pub store: Arc<dyn ObjectStore>,
-    /// An object in it, or a prefix.
-    pub path: Path,
-    /// Its URL as it may be shown.
-    pub url: Box<str>,
-}
-
-impl fmt::Debug for ObjectPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ObjectPlace").field(&self.url).finish()
-    }
+    pub options: ManifestOptions,
 }
 
 /// Where a manifest goes.
@@ -50,9 +33,9 @@ pub struct ManifestPlace {
     pub attributes: Attributes,
 }
 
-/// How a commit is made.
+/// How a commit into a manifest is made.
 #[derive(Clone, Debug)]
-pub struct CommitOptions {
+pub struct ManifestOptions {
     /// All there is, or what changed. A diff is always a draft.
     pub kind: Kind,
     /// The format. `None`: v2023-03-03 if it can hold all there is, otherwise the draft.
@@ -65,17 +48,11 @@ pub struct CommitOptions {
     pub limits: Limits,
     /// Files and chunks that are hashed at the same time; as many as the machine has cores.
     pub hashing: usize,
-    /// Objects that are asked for or sent at the same time. 32: more than enough for a fast line, at 30 ms a request.
-    pub uploads: usize,
-    /// Bytes that are held in memory to be sent, at least those of one part.
-    pub memory: u64,
-    /// Contents that are larger are sent in parts. S3 takes at most 5 GiB at once.
-    pub single_put: u64,
-    /// Smallest part; they grow where an object would have more than 10,000. S3 asks for 5 MiB.
-    pub part_size: u64,
+    /// How contents are sent.
+    pub send: SendOptions,
 }
 
-impl Default for CommitOptions {
+impl Default for ManifestOptions {
     fn default() -> Self {
         Self {
             kind: Kind::Snapshot,
@@ -84,10 +61,7 @@ impl Default for CommitOptions {
             mountpoint: None,
             limits: Limits::default(),
             hashing: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-            uploads: 32,
-            memory: 256 << 20,
-            single_put: 16 << 20,
-            part_size: 8 << 20,
+            send: SendOptions::default(),
         }
     }
 }

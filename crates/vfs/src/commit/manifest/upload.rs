@@ -12,17 +12,18 @@ use forebay_manifest::{Hash, Hasher};
 use forebay_source::Fault;
 use forebay_types::{ByteRange, ErrorKind};
 use object_store::path::Path;
-use object_store::{ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{ObjectStoreExt, PutMode, PutOptions};
 use tokio::sync::{OnceCell, Semaphore};
 
-use crate::commit::again::{Passing, again};
-use crate::commit::engine::blocking;
+use crate::commit::again::again;
+use crate::commit::condition::cannot_create_only;
 use crate::commit::error::CommitError;
 use crate::commit::memory::Memory;
-use crate::commit::options::{CommitOptions, ObjectPlace};
 use crate::commit::parts::Parts;
+use crate::commit::payload::{Fail, read};
 use crate::commit::progress::{CommitProgress, add};
-use crate::overlay::{DataFile, ReadData, UpperError};
+use crate::commit::send::{ObjectPlace, SendOptions};
+use crate::overlay::DataFile;
 
 /// So often we look for an object that is said to be there and is not.
 const LOOKS: u32 = 3;
@@ -37,37 +38,12 @@ pub(super) struct Object {
     pub(super) path: Box<[u8]>,
 }
 
-/// Why an object is not in the store.
-#[derive(Debug)]
-pub(super) enum Fail {
-    /// The file has other bytes by now. Nothing was stored.
-    Moved,
-    Error(CommitError),
-}
-
-impl Passing for Fail {
-    fn passing(&self) -> Option<&CommitError> {
-        match self {
-            Self::Moved => None,
-            Self::Error(error) => error.passing(),
-        }
-    }
-}
-
-impl From<CommitError> for Fail {
-    fn from(error: CommitError) -> Self {
-        Self::Error(error)
-    }
-}
-
 /// Puts contents into the store, each once.
 pub(super) struct Uploader {
     cas: ObjectPlace,
+    options: SendOptions,
     requests: Semaphore,
-    at_once: usize,
     memory: Memory,
-    single_put: u64,
-    part_size: u64,
     /// Contents that are in the store, or on their way.
     sent: Mutex<HashMap<Hash, Arc<OnceCell<()>>>>,
     progress: Arc<CommitProgress>,
@@ -82,17 +58,12 @@ impl fmt::Debug for Uploader {
 }
 
 impl Uploader {
-    pub(super) fn new(cas: ObjectPlace, options: &CommitOptions, progress: Arc<CommitProgress>) -> Self {
-        // A part has to fit, whatever is asked for.
-        let memory = options.memory.max(options.part_size).max(options.single_put);
-        let at_once = options.uploads.max(1);
+    pub(super) fn new(cas: ObjectPlace, options: &SendOptions, progress: Arc<CommitProgress>) -> Self {
         Self {
             cas,
-            requests: Semaphore::new(at_once),
-            at_once,
-            memory: Memory::new(memory),
-            single_put: options.single_put,
-            part_size: options.part_size.max(1),
+            options: options.clone(),
+            requests: Semaphore::new(options.at_once.max(1)),
+            memory: options.leave(),
             sent: Mutex::default(),
             progress,
         }
@@ -100,7 +71,7 @@ impl Uploader {
 
     /// Requests for objects at a time.
     pub(super) fn at_once(&self) -> usize {
-        self.at_once
+        self.options.at_once.max(1)
     }
 
     /// What may be held in memory.
@@ -141,7 +112,7 @@ impl Uploader {
             add(&self.progress.there_objects, 1);
             return Ok(());
         }
-        let is_new = if len <= self.single_put {
+        let is_new = if len <= self.options.single_put {
             self.put_single(&key, object).await?
         } else {
             self.put_parts(&key, object).await?;
@@ -210,7 +181,7 @@ impl Uploader {
         let mut parts = Parts::begin(&self.cas.store, key, self.url(key)).await?;
         let content = (&object.data, &*object.path, object.range);
         let sent = parts
-            .send(content, &self.memory, self.part_size, Some(Hasher::new()))
+            .send(content, &self.memory, self.options.part_size, Some(Hasher::new()))
             .await;
         match sent {
             Ok(hasher) if is(hasher.clone(), &object.hash) => {
@@ -237,37 +208,10 @@ impl Uploader {
     }
 
     fn url(&self, key: &Path) -> Box<str> {
-        let url = self.cas.url.trim_end_matches('/');
-        format!("{url}/{}", key.filename().unwrap_or_default()).into()
+        self.cas.url_of(key.filename().unwrap_or_default())
     }
 }
 
 fn is(hasher: Option<Hasher>, hash: &Hash) -> bool {
     hasher.is_some_and(|hasher| hasher.finish() == *hash)
-}
-
-/// Reads some bytes of a file to be sent, and goes on hashing, if somebody does. `None`: they are not all here, so the file is
-/// another by now.
-pub(super) async fn read(
-    data: &Arc<DataFile>,
-    path: &[u8],
-    range: ByteRange,
-    mut hasher: Option<Hasher>,
-) -> Result<(Option<PutPayload>, Option<Hasher>), CommitError> {
-    let data = data.clone();
-    let read = blocking(move || -> Result<_, UpperError> {
-        let mut buffer = vec![0; usize::try_from(range.len()).unwrap_or(usize::MAX)];
-        let is_whole = data.read_at(&mut buffer, range.start())? == ReadData::Present(buffer.len());
-        if let Some(hasher) = hasher.as_mut().filter(|_| is_whole) {
-            hasher.update(&buffer);
-        }
-        Ok((is_whole.then(|| PutPayload::from(buffer)), hasher))
-    });
-    read.await?.map_err(CommitError::overlay(path))
-}
-
-/// Whether the store says that it does not know how to create only.
-pub(super) fn cannot_create_only(error: &object_store::Error) -> bool {
-    let fault = Fault::of(error);
-    fault.kind == ErrorKind::Unsupported || fault.status == Some(501)
 }
