@@ -1,6 +1,8 @@
 //! One fault, in every place, through every door, in every form.
 
-use forebay_range::RangeStats;
+use std::time::Duration;
+
+use forebay_range::{RangeEngineConfig, RangeStats};
 use forebay_testkit::{Content, FaultKind, Rule};
 use forebay_types::ErrorKind;
 use futures::future::join_all;
@@ -160,7 +162,11 @@ impl Case {
 
 async fn one(what: String, door: Door, form: Form, size: u64, rules: Vec<Rule>, expect: Expect) {
     let what = format!("{what}, {door:?}, {form:?}");
-    let world = World::new(small_parts());
+    // A deadline that a test can wait for.
+    let world = World::new(RangeEngineConfig {
+        stall_timeout: Duration::from_millis(700),
+        ..small_parts()
+    });
     // A fault may replace the object, each time by the next pattern.
     let versions: Vec<Content> = (0..40).map(|n| Content::pattern(7 + n, size)).collect();
     world.put("object", 7, size);

@@ -175,14 +175,18 @@ async fn connections_that_the_server_closed_meanwhile_are_no_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_below_the_reads_own_is_waited_for_and_taken_for_no_stall() {
     // One connection for four parts: each waits for the others, for longer than the deadline.
-    let world = World::with(Lab::builder(), small_parts(), Default::default(), |options| {
+    let config = RangeEngineConfig {
+        stall_timeout: Duration::from_millis(1800),
+        ..small_parts()
+    };
+    let world = World::with(Lab::builder(), config, Default::default(), |options| {
         options.max_connections = 1;
     });
     let content = world.put("object", 1, MIB);
     world
         .lab
         .faults()
-        .add(Rule::new(FaultKind::Latency(Duration::from_millis(200))));
+        .add(Rule::new(FaultKind::Latency(Duration::from_millis(700))));
     let (bytes, stats) = within(world.engine.read(world.target(Door::S3, "object"), WHOLE))
         .await
         .unwrap();

@@ -41,7 +41,8 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             range: RangeEngineConfig {
-                stall_timeout: Duration::from_millis(400),
+                // Nothing stalls, however busy the machine is.
+                stall_timeout: Duration::from_secs(10),
                 max_retries: 2,
                 retry_pause: Duration::from_millis(1),
                 hedge: false,
