@@ -29,6 +29,9 @@ use crate::reader::Reader;
 
 /// Reads of one `get_ranges` at a time.
 const RANGES_AT_ONCE: usize = 16;
+
+/// How often an object may be replaced just when it is asked for.
+const RACES: u32 = 3;
 /// Objects whose facts are remembered, at most.
 const REMEMBERED: usize = 100_000;
 
@@ -249,13 +252,19 @@ impl ObjectStore for CachedStore {
         let Some(spec) = plain(&options) else {
             return self.source.store.get_opts(location, options).await;
         };
-        let (found, facts) = self.find(location, spec).await?;
-        let (handle, range) = found.into_handle_and_range();
+        let mut races = 0;
+        let (facts, range, stream) = loop {
+            let (found, facts) = self.find(location, spec).await?;
+            let (handle, range) = found.into_handle_and_range();
+            let mut stream = handle.stream(range);
+            match stream.next().await {
+                // Replaced between the answer that told its version and its first bytes: the newer one is as good.
+                Some(Err(error)) if error.kind() == ErrorKind::Changed && races < RACES => races += 1,
+                first => break (facts, range, futures::stream::iter(first).chain(stream)),
+            }
+        };
         let path = location.clone();
-        let stream = handle
-            .stream(range)
-            .map_err(move |error| store_error(&path, error))
-            .boxed();
+        let stream = stream.map_err(move |error| store_error(&path, error)).boxed();
         Ok(GetResult {
             payload: GetResultPayload::Stream(stream),
             meta: facts.meta,
