@@ -13,8 +13,11 @@ const PICTURE: [(&str, &[&str]); 15] = [
     ("readahead", &["types"]),
     ("reader", &["types", "source", "range", "cache", "readahead"]),
     ("manifest", &["types"]),
-    ("vfs", &["types", "source", "range", "reader", "manifest"]),
-    ("mount", &["types", "source", "range", "cache", "reader", "vfs"]),
+    ("vfs", &["types", "disk", "source", "range", "reader", "manifest"]),
+    (
+        "mount",
+        &["types", "disk", "source", "range", "cache", "reader", "vfs"],
+    ),
     ("log", &["types", "source", "range", "cache", "reader"]),
     ("torrent", &["types", "source"]),
     ("testkit", &["types"]),
