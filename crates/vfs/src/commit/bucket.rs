@@ -106,18 +106,20 @@ async fn run(
     merged.raise_moved().await.map_err(below)?;
     let options = order.options.clone();
     let objects = Arc::new(Objects {
+        merged: merged.clone(),
         memory: options.send.leave(),
         place: order.place.clone(),
         progress: progress.clone(),
         options,
     });
+    let ours = objects.arrived().await?;
     let (upper, keys) = (merged.clone(), objects.clone());
-    let plan = blocking(move || Plan::gather(upper.upper(), |path| keys.key(path).is_some())).await??;
+    let plan =
+        blocking(move || Plan::gather(upper.upper(), &ours, |path| keys.key(path).is_some())).await??;
     add(&progress.files, (plan.jobs.len() + plan.deletes.len()) as u64);
     let local = order.options.local.as_deref().map(Local::open);
     let mut run = Run {
         work: Work {
-            merged: merged.clone(),
             objects,
             brought: HashSet::new(),
         },
@@ -166,6 +168,11 @@ impl Run {
                 local.remove(path);
             }
         }
+        for file in &plan.settled {
+            // It must not be read where it is about to be removed.
+            self.work
+                .record(file.id, file.origin.path.as_bytes(), &file.origin, file.stamp)?;
+        }
         let (steps, first) = plan.steps(self.local.is_some());
         let mut order = order(&steps);
         for kept in &plan.keep {
@@ -173,7 +180,12 @@ impl Run {
             match self.work.whole(kept.id, &kept.path).await {
                 Ok(_) => {
                     for (path, version) in &kept.known {
-                        let noted = self.work.merged.upper().record_hidden(path, Some(version));
+                        let noted = self
+                            .work
+                            .objects
+                            .merged
+                            .upper()
+                            .record_hidden(path, Some(version));
                         noted.map_err(CommitError::overlay(&kept.path))?;
                     }
                 }
@@ -334,13 +346,13 @@ impl Run {
             self.work.hidden(path, None)?;
         }
         self.settle_dirs().await?;
-        let all = self.work.merged.clone();
+        let all = self.work.objects.merged.clone();
         blocking(move || all.upper().sync().map_err(CommitError::overlay(b""))).await?
     }
 
     /// Which directories are in the bucket with all that is in them.
     async fn settle_dirs(&mut self) -> Result<(), CommitError> {
-        let merged = &self.work.merged;
+        let merged = &self.work.objects.merged;
         let names = merged.upper().survey().names;
         let mut full: BTreeSet<Box<[u8]>> = BTreeSet::new();
         let mut parents: HashSet<Box<[u8]>> = HashSet::new();

@@ -10,7 +10,7 @@ use super::find::is_missing;
 use super::remove::is_race;
 use super::{Merged, MergedAttr, MergedError};
 use crate::ino::Ino;
-use crate::overlay::{Attrs, DataFile, DataStamp, NodeId, NodeKind, Origin, Recorded, Thing};
+use crate::overlay::{Attrs, DataFile, DataStamp, NodeId, NodeKind, Origin, Recorded, Thing, UpperError};
 
 /// A number that was told, until it is given back. The root is not counted.
 struct Known<'a> {
@@ -61,7 +61,8 @@ impl Merged {
         Ok(self.shared.file(id)?.here()?.clone())
     }
 
-    /// Makes every file known above that lies in a lower directory that was moved, so that each knows where it comes from.
+    /// Makes every file known above that lies in a lower directory that was moved, so that each knows where it comes from, and
+    /// nothing else is seen in it: what is put where it was is not its.
     ///
     /// # Errors
     /// What the lower tree or the disk says.
@@ -110,15 +111,15 @@ impl Merged {
         }
     }
 
-    /// What is in a directory, and in all that are in it.
+    /// What is in a directory, and in all that are in it, which have nothing of below then.
     fn raise_all(&self, dir: Ino) -> BoxFuture<'_, Result<(), MergedError>> {
         Box::pin(async move {
             let listed = match self.read_dir(dir).await {
-                Ok(listed) => listed,
-                Err(MergedError::Lower(error)) if is_missing(&error) => return Ok(()),
+                Ok(listed) => Some(listed),
+                Err(MergedError::Lower(error)) if is_missing(&error) => None,
                 Err(error) => return Err(error),
             };
-            for entry in listed.iter_from(0) {
+            for entry in listed.iter().flat_map(|listed| listed.iter_from(0)) {
                 let Some(known) = self.told_of(dir, entry.name).await? else {
                     continue;
                 };
@@ -131,7 +132,13 @@ impl Merged {
                     Err(error) => return Err(error),
                 }
             }
-            Ok(())
+            let Some(id) = self.node(dir) else {
+                return Ok(());
+            };
+            match self.shared.upper.leave_below(id) {
+                Ok(()) | Err(UpperError::Stale { .. }) => Ok(()),
+                Err(error) => Err(error.into()),
+            }
         })
     }
 

@@ -206,12 +206,13 @@ impl Merged {
     /// goes. It is not asked again about a name that it did not have when it was made. If it cannot be told, or a commit puts
     /// files there, it is hidden: that is never wrong.
     pub(super) async fn is_below(&self, dir: &Dir, name: &[u8], id: NodeId) -> Result<bool, MergedError> {
-        let (Some(lower), Some(node)) = (dir.lower, dir.node) else {
-            return Ok(false);
-        };
+        // Before all that is believed of the lower tree, the directory itself may have come with what was put.
         if self.shared.is_put_below.load(Ordering::Acquire) {
             return Ok(true);
         }
+        let (Some(lower), Some(node)) = (dir.lower, dir.node) else {
+            return Ok(false);
+        };
         if self.shared.numbers.is_free_below(id, (node, name)) {
             return Ok(false);
         }

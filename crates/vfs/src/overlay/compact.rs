@@ -99,7 +99,11 @@ pub(crate) fn estimate(state: &State) -> u64 {
         .gone
         .iter()
         .map(|(path, version)| path.len() + version.len() + 8);
-    nodes + gone.sum::<usize>() as u64
+    let sent = state
+        .sent
+        .iter()
+        .flat_map(|(path, sent)| sent.iter().map(|what| path.len() + what.len() + 8));
+    nodes + gone.chain(sent).sum::<usize>() as u64
 }
 
 /// The changes that lead from nothing to `state`. What has no name is left out: nobody could reach it.
@@ -137,7 +141,17 @@ pub(crate) fn snapshot(state: &State) -> impl Iterator<Item = Change> + '_ {
         path: path.clone(),
         version: Some(version.clone()),
     });
-    std::iter::once(next).chain(nodes).chain(entries).chain(gone)
+    let sent = state.sent.iter().flat_map(|(path, sent)| {
+        sent.iter().map(|what| Change::Sent {
+            path: path.clone(),
+            what: Some(what.clone()),
+        })
+    });
+    std::iter::once(next)
+        .chain(nodes)
+        .chain(entries)
+        .chain(gone)
+        .chain(sent)
 }
 
 /// What is below of a node that was made or changed here.

@@ -94,6 +94,10 @@ pub(crate) enum Change {
     Settled { id: NodeId, path: Option<Box<str>> },
     /// A directory lies over this lower one from now on.
     Over { id: NodeId, origin: Box<str> },
+    /// A directory shows nothing of what is below any more.
+    Alone { id: NodeId },
+    /// This may have been put at a lower path, and what became of it is not known yet; `None`: it is.
+    Sent { path: Box<str>, what: Option<Box<str>> },
 }
 
 #[cfg(test)]

@@ -11,6 +11,9 @@ use crate::overlay::record::{Change, NewBody, Slot};
 /// Most names of one file: as many as ext4 allows, which programs have met.
 pub(crate) const MAX_LINKS: u32 = 65_000;
 
+/// What is remembered of one path of contents that may have been put there: each is of a commit that was interrupted just then.
+const MAX_SENT: usize = 8;
+
 /// A thing that was changed.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -122,6 +125,8 @@ pub(crate) struct State {
     pub(crate) has_ledger: bool,
     /// Which versions of lower files were hidden when their names went. May say something of a file that is to be seen, too.
     pub(crate) gone: BTreeMap<Box<str>, Box<str>>,
+    /// What may have been put at lower paths without anybody having heard that it was, the latest last.
+    pub(crate) sent: BTreeMap<Box<str>, Vec<Box<str>>>,
 }
 
 /// A node is gone for good.
@@ -259,6 +264,23 @@ impl State {
             }
             Change::Over { id, origin } => {
                 self.dir(*id)?.origin = Some(origin.clone());
+                Ok(())
+            }
+            Change::Alone { id } => {
+                self.dir(*id)?.origin = None;
+                Ok(())
+            }
+            Change::Sent { path, what } => {
+                let Some(what) = what else {
+                    self.sent.remove(path);
+                    return Ok(());
+                };
+                let sent = self.sent.entry(path.clone()).or_default();
+                sent.retain(|known| known != what);
+                if sent.len() >= MAX_SENT {
+                    sent.remove(0);
+                }
+                sent.push(what.clone());
                 Ok(())
             }
         }

@@ -287,9 +287,14 @@ fn entry(dir: NodeId, name: &[u8], slot: Option<Slot>) -> Change {
     }
 }
 
-/// What is left where a name was: nothing shines through a directory that lies over none.
-fn left(dir: &Dir, whiteout: bool) -> Option<Slot> {
-    (whiteout && dir.origin.is_some()).then_some(Slot::Whiteout)
+impl Inner {
+    /// What is left where a name was: nothing shines through a directory that lies over none. `whiteout`: something below has
+    /// this name too. So may what was sent and not heard of: it must not be seen when it arrives.
+    fn left(&self, parent: NodeId, name: &[u8], whiteout: bool) -> Result<Option<Slot>, UpperError> {
+        let shines = self.dir(parent)?.origin.is_some();
+        let is_left = shines && (whiteout || self.state.is_sent_through(parent, name));
+        Ok(is_left.then_some(Slot::Whiteout))
+    }
 }
 
 /// Attributes of something new.

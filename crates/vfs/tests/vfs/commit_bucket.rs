@@ -119,7 +119,7 @@ pub(crate) fn is_empty(mount: &Mount) {
 }
 
 /// The tree is committed, is what the bucket is, and stays so.
-async fn commits(layers: &Layers, mount: Mount) -> Mount {
+pub(crate) async fn commits(layers: &Layers, mount: Mount) -> Mount {
     let before = tree(&mount).await;
     let done = commit(layers, &mount).await;
     assert_eq!(done.conflicts, []);

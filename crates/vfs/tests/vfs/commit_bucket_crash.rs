@@ -10,7 +10,7 @@ use forebay_vfs::commit::{BucketOptions, CommitProgress, SendOptions, commit_buc
 use forebay_vfs::merged::MergedError;
 use forebay_vfs::overlay::{Rename, UpperError};
 
-use crate::commit_bucket::{bucket, commit, is_empty, layers, mount, order, same, tree};
+use crate::commit_bucket::{bucket, commit, commit_as, is_empty, layers, mount, order, same, tree};
 use crate::merged_world::{Layers, Mount, WRITE};
 use crate::world::within;
 
@@ -85,7 +85,7 @@ async fn rounds(seed: u64, is_interrupted: bool) {
         for step in 0..random.u32(1..14) {
             change(&mount, &mut random, round * 100 + step).await;
         }
-        let before = tree(&mount).await;
+        let mut before = tree(&mount).await;
         if is_interrupted {
             for _ in 0..3 {
                 let progress = Arc::new(CommitProgress::default());
@@ -105,6 +105,13 @@ async fn rounds(seed: u64, is_interrupted: bool) {
                 if random.bool() {
                     mount = again(&layers, mount);
                     same(&tree(&mount).await, &before);
+                }
+                if random.bool() {
+                    // What was put then, and nobody heard of, is old.
+                    for step in 0..random.u32(1..6) {
+                        change(&mount, &mut random, round * 100 + 50 + step).await;
+                    }
+                    before = tree(&mount).await;
                 }
             }
         }
@@ -140,5 +147,61 @@ async fn after_any_changes_the_bucket_is_the_tree() {
 async fn after_any_interruption_the_next_commit_completes_it() {
     for seed in 100..112 {
         rounds(seed, true).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_and_not_heard_of_is_ours_to_replace() {
+    for name in ["new", "over", "copied"] {
+        for (is_mounted_again, is_removed) in [(false, false), (true, false), (false, true), (true, true)] {
+            let layers = layers(&[("over", "lower"), ("from", "from")]);
+            let mut mount = mount(&layers);
+            let first = match name {
+                "copied" => {
+                    mount.mv("from", name).await.unwrap();
+                    "from"
+                }
+                _ => {
+                    mount.write(name, "first").await.unwrap();
+                    "first"
+                }
+            };
+            // The store does it, and says so when nobody listens any more.
+            let late = FaultKind::Latency(Duration::from_secs(60));
+            layers.world.lab.faults().add(Rule::new(late).op(Op::Put));
+            let arrived = async {
+                while bucket(&layers)
+                    .get(name)
+                    .is_none_or(|bytes| *bytes != first.as_bytes())
+                {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            tokio::select! {
+                done = commit_as(&layers, &mount, BucketOptions::default()) => panic!("{done:?}"),
+                () = within(arrived) => {}
+            }
+            layers.world.lab.faults().clear();
+            if is_mounted_again {
+                mount = again(&layers, mount);
+            }
+            if is_removed {
+                mount.unlink(name).await.unwrap();
+            } else {
+                mount.write(name, "second").await.unwrap();
+            }
+            let before = tree(&mount).await;
+            let done = commit(&layers, &mount).await;
+            let case = format!("{name}, mounted again: {is_mounted_again}, removed: {is_removed}");
+            assert_eq!(done.conflicts, [], "{case}");
+            same(&bucket(&layers), &before);
+            // What somebody else puts there from now on is not ours.
+            layers.world.put(name, first);
+            mount.write(name, "third").await.unwrap();
+            let done = commit(&layers, &mount).await;
+            assert_eq!(done.conflicts.len(), 1, "{case}");
+            assert_eq!(bucket(&layers)[name], first.as_bytes(), "{case}");
+            mount.forget_all();
+        }
     }
 }

@@ -9,6 +9,7 @@ mod commit;
 mod commit_bucket;
 #[cfg(target_os = "linux")]
 mod commit_bucket_crash;
+mod commit_bucket_moves;
 #[cfg(target_os = "linux")]
 mod commit_faults;
 #[cfg(target_os = "linux")]

@@ -1,6 +1,8 @@
-//! One object: what is expected to be there, and removing it. `put` and `copy` make it.
+//! One object: what is expected to be there, and removing it. `put` and `copy` make it, `ours` tells
+//! what an interrupted commit made of it.
 
 mod copy;
+mod ours;
 mod put;
 
 use std::sync::Arc;
@@ -17,13 +19,15 @@ use crate::commit::error::CommitError;
 use crate::commit::memory::Memory;
 use crate::commit::progress::{CommitProgress, add};
 use crate::commit::send::ObjectPlace;
+use crate::merged::Merged;
 
 pub(super) use copy::Copied;
 pub(super) use put::{Content, Sent};
 
 /// The objects below a prefix.
-#[derive(Debug)]
 pub(super) struct Objects {
+    /// What is above, which is told what is sent.
+    pub(super) merged: Merged,
     pub(super) place: ObjectPlace,
     pub(super) options: BucketOptions,
     pub(super) memory: Memory,
@@ -35,6 +39,8 @@ pub(super) struct Objects {
 pub(super) enum Expected<'a> {
     Nothing,
     Version(&'a str),
+    /// What was removed here: it may be gone already.
+    Removed(&'a str),
     /// Whatever it is, it is replaced.
     Anything,
 }
@@ -42,8 +48,10 @@ pub(super) enum Expected<'a> {
 impl<'a> Expected<'a> {
     fn is_met(self, there: Option<&ObjectMeta>) -> bool {
         match (self, there) {
-            (Self::Anything, _) | (Self::Nothing, None) => true,
-            (Self::Version(version), Some(there)) => version_of(there).to_text() == version,
+            (Self::Anything, _) | (Self::Nothing | Self::Removed(_), None) => true,
+            (Self::Version(version) | Self::Removed(version), Some(there)) => {
+                version_of(there).to_text() == version
+            }
             (Self::Nothing, Some(_)) | (Self::Version(_), None) => false,
         }
     }
@@ -52,9 +60,19 @@ impl<'a> Expected<'a> {
         match (self, there) {
             (_, None) => ConflictWhy::Removed,
             (Self::Nothing, _) => ConflictWhy::Created,
-            (Self::Version(_) | Self::Anything, _) => ConflictWhy::Changed,
+            (Self::Version(_) | Self::Removed(_) | Self::Anything, _) => ConflictWhy::Changed,
         }
     }
+}
+
+/// What came of a removal.
+#[derive(Debug)]
+pub(super) enum Deleted {
+    /// It is not there any more.
+    Done,
+    /// What an interrupted commit was to put is not there; another object may be.
+    NotThere,
+    Refused(ConflictWhy),
 }
 
 impl Objects {
@@ -86,18 +104,27 @@ impl Objects {
         .await
     }
 
-    /// Removes an object, if it is the expected one. `Err` inside: it is another.
+    /// Removes an object, if it is the expected one or what an interrupted commit put. `None`: the latter alone is, and what else is
+    /// there is nobody's concern.
     pub(super) async fn delete(
         &self,
         path: &str,
-        expected: Expected<'_>,
-    ) -> Result<Result<(), ConflictWhy>, CommitError> {
+        expected: Option<Expected<'_>>,
+    ) -> Result<Deleted, CommitError> {
         let key = self.key_of(path)?;
-        let Some(there) = self.head(path).await? else {
-            return Ok(Ok(()));
+        let there = self.head(path).await?;
+        let Some(there) = there else {
+            return Ok(match expected {
+                Some(_) => Deleted::Done,
+                None => Deleted::NotThere,
+            });
         };
-        if !expected.is_met(Some(&there)) {
-            return Ok(Err(expected.why_not(Some(&there))));
+        let is_expected = expected.is_some_and(|expected| expected.is_met(Some(&there)));
+        if !is_expected && !self.is_ours(path, &there).await? {
+            return Ok(match expected {
+                Some(expected) => Deleted::Refused(expected.why_not(Some(&there))),
+                None => Deleted::NotThere,
+            });
         }
         again(|| async {
             match self.place.store.delete(&key).await {
@@ -108,7 +135,7 @@ impl Objects {
         })
         .await?;
         add(&self.progress.deleted, 1);
-        Ok(Ok(()))
+        Ok(Deleted::Done)
     }
 
     fn say_unconditional(&self, error: &object_store::Error) {

@@ -10,6 +10,12 @@ use crate::overlay::{
     Surveyed, Thing, Upper, UpperError,
 };
 
+/// Lower paths, and the version of what is there.
+pub(super) type Versions = BTreeMap<Box<str>, Box<str>>;
+
+/// What stands for the version of an object that an interrupted commit may have put, where nothing is to be any more.
+pub(super) const UNHEARD: &str = "";
+
 /// What a bucket cannot hold. It stays in the overlay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftOut {
@@ -37,6 +43,8 @@ pub(super) struct Plan {
     pub(super) stale: Vec<Box<str>>,
     /// Files that have no object of their own, and whose content must not go with another one's.
     pub(super) keep: Vec<Kept>,
+    /// Files whose objects are as they should be, but that are known by places as well where they are not any more.
+    pub(super) settled: Vec<Settled>,
     pub(super) left_out: Vec<(Box<[u8]>, LeftOut)>,
     /// Files whose objects are as they should be.
     pub(super) unchanged: u64,
@@ -51,6 +59,16 @@ pub(super) struct Kept {
     pub(super) known: Vec<KnownVersion>,
 }
 
+/// A file, and the one place that it is to be known by.
+#[derive(Debug)]
+pub(super) struct Settled {
+    pub(super) id: NodeId,
+    pub(super) origin: Origin,
+    /// What its data file is like, if it has one.
+    pub(super) stamp: Option<DataStamp>,
+    _hold: Hold,
+}
+
 /// One object that is to be written.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -62,6 +80,8 @@ pub(super) struct Job {
     pub(super) reads: Option<Box<str>>,
     /// The version that is there, as far as is known; `None`: nothing is.
     pub(super) expected: Option<Box<str>>,
+    /// That one was removed here, so it may be gone by now.
+    pub(super) is_removed: bool,
     pub(super) size: u64,
     /// What its data file is like, if that is the content to be copied.
     pub(super) stamp: Option<DataStamp>,
@@ -70,20 +90,34 @@ pub(super) struct Job {
 }
 
 impl Plan {
-    /// From all that is known above. Waits for the local disk. `is_key` tells whether an object can have a path.
-    pub(super) fn gather(upper: &Upper, is_key: impl Fn(&str) -> bool) -> Result<Self, CommitError> {
+    /// From all that is known above. Waits for the local disk. `ours`: versions that interrupted commits put; `is_key` tells
+    /// whether an object can have a path.
+    pub(super) fn gather(
+        upper: &Upper,
+        ours: &Versions,
+        is_key: impl Fn(&str) -> bool,
+    ) -> Result<Self, CommitError> {
         let survey = upper.survey();
-        let hidden: BTreeMap<Box<str>, Box<str>> = survey.hidden.into_iter().collect();
-        let mut known = hidden.clone();
+        let hidden: Versions = survey.hidden.into_iter().collect();
+        let key = |name: &Surveyed| {
+            let path = str::from_utf8(&name.path).ok().filter(|path| is_key(path));
+            path.map(Box::<str>::from)
+        };
+        // All of it first: an object may be known by a file that is somewhere else by now.
+        let mut below = hidden.clone();
+        for name in &survey.names {
+            if let Thing::File { known, data, .. } = &name.thing
+                // What has all of its content and no object has noted what it hid.
+                && (*data != Data::Whole || key(name).is_some())
+            {
+                for (path, version) in known {
+                    // What the list says of it is newer: it has been replaced since this file left it.
+                    below.entry(path.clone()).or_insert_with(|| version.clone());
+                }
+            }
+        }
         let mut plan = Self::default();
         for name in &survey.names {
-            let path = str::from_utf8(&name.path).ok().filter(|path| is_key(path));
-            if let Thing::File { known: own, data, .. } = &name.thing
-                // What has all of its content and no object has noted what it hid.
-                && (path.is_some() || *data != Data::Whole)
-            {
-                known.extend(own.iter().cloned());
-            }
             let planned = match &name.thing {
                 Thing::Dir { .. } => Ok(()),
                 Thing::Other(kind) => {
@@ -94,8 +128,8 @@ impl Plan {
                     plan.left_out.push((name.path.clone(), what));
                     Ok(())
                 }
-                Thing::File { data, known, .. } => match path {
-                    Some(path) => plan.file(upper, name, path, &hidden),
+                Thing::File { data, known, .. } => match key(name) {
+                    Some(path) => plan.file(upper, name, &path, (ours, &below)),
                     None => {
                         plan.left_out.push((name.path.clone(), LeftOut::Name));
                         if *data != Data::Whole {
@@ -115,7 +149,11 @@ impl Plan {
                 Err(source) => return Err(CommitError::overlay(&name.path)(source)),
             }
         }
-        plan.removed(upper, &survey.names, known, &hidden);
+        below.extend(ours.clone());
+        for path in upper.sent_paths() {
+            below.entry(path).or_insert(UNHEARD.into());
+        }
+        plan.removed(upper, &survey.names, below, &hidden);
         Ok(plan)
     }
 
@@ -124,23 +162,42 @@ impl Plan {
         upper: &Upper,
         name: &Surveyed,
         path: &str,
-        hidden: &BTreeMap<Box<str>, Box<str>>,
+        (ours, below): (&Versions, &Versions),
     ) -> Result<(), UpperError> {
         let Thing::File { origin, data, known } = &name.thing else {
             return Ok(());
         };
         let is_same = upper.content_change(name.id)? == ContentChange::Same;
-        let here = known.iter().find(|(known, _)| **known == *path);
-        if is_same && here.is_some() {
+        if is_same && let Some((_, version)) = known.iter().find(|(known, _)| **known == *path) {
             self.unchanged += 1;
+            let is_elsewhere = known
+                .iter()
+                .any(|(known, _)| upper.find(known) != Found::Node(name.id));
+            if let Some(origin) = origin.as_ref().filter(|_| is_elsewhere) {
+                let stamp = (*data == Data::Whole).then(|| upper.stamp(name.id)).transpose()?;
+                self.settled.push(Settled {
+                    id: name.id,
+                    origin: Origin {
+                        path: path.into(),
+                        version: version.clone(),
+                        ..origin.clone()
+                    },
+                    stamp,
+                    _hold: upper.hold(name.id)?,
+                });
+            }
             return Ok(());
         }
-        let before = hidden.get(path);
-        let was_dir = before.is_some_and(|version| **version == *DIR_VERSION);
+        let own = known.iter().find(|(known, _)| **known == *path);
+        let here = ours
+            .get(path)
+            .or(own.map(|(_, version)| version))
+            .or(below.get(path));
+        let was_dir = here.is_some_and(|version| **version == *DIR_VERSION);
         if was_dir {
             self.replaced.push(path.into());
         }
-        let here = here.map(|(_, version)| version).or(before.filter(|_| !was_dir));
+        let here = here.filter(|_| !was_dir);
         // What is here in part belongs to the object that the rest is of.
         let copy = origin
             .clone()
@@ -160,6 +217,7 @@ impl Plan {
             copy,
             stamp,
             expected: here.cloned(),
+            is_removed: own.is_none() && !ours.contains_key(path),
             size: upper.attrs(name.id)?.size,
             _hold: upper.hold(name.id)?,
         });
@@ -167,13 +225,7 @@ impl Plan {
     }
 
     /// What is not to be seen any more, of all that is known below.
-    fn removed(
-        &mut self,
-        upper: &Upper,
-        names: &[Surveyed],
-        known: BTreeMap<Box<str>, Box<str>>,
-        hidden: &BTreeMap<Box<str>, Box<str>>,
-    ) {
+    fn removed(&mut self, upper: &Upper, names: &[Surveyed], known: Versions, hidden: &Versions) {
         let written: HashSet<&str> = self.jobs.iter().map(|job| &*job.path).collect();
         let kinds: HashMap<NodeId, &Thing> = names.iter().map(|name| (name.id, &name.thing)).collect();
         let (mut deletes, mut dirs, mut stale) = (Vec::new(), Vec::new(), Vec::new());
@@ -191,7 +243,7 @@ impl Plan {
             if written.contains(&*path) {
                 // What is said of it is what the object is expected to be.
             } else if is_seen {
-                if hidden.contains_key(&path) {
+                if hidden.contains_key(&path) || *version == *UNHEARD {
                     stale.push(path);
                 }
             } else if is_dir {

@@ -9,12 +9,12 @@ use forebay_types::ErrorKind;
 use crate::commit::blocking::blocking;
 use crate::commit::bring::bring;
 use crate::commit::bucket::conflict::ConflictWhy;
-use crate::commit::bucket::object::{Content, Copied, Expected, Objects, Sent};
-use crate::commit::bucket::plan::Job;
+use crate::commit::bucket::object::{Content, Copied, Deleted, Expected, Objects, Sent};
+use crate::commit::bucket::plan::{Job, UNHEARD};
 use crate::commit::error::{CommitError, shown};
 use crate::commit::payload::Fail;
 use crate::commit::still::{is_still, until_still};
-use crate::merged::{Merged, MergedError};
+use crate::merged::MergedError;
 use crate::overlay::{DataFile, DataStamp, NodeId, Origin, Recorded, UpperError};
 
 /// How often what a file lacks is brought until it has all: each time somebody cut it or made it longer.
@@ -22,7 +22,6 @@ const WHOLE_TRIES: u32 = 8;
 
 /// Does single steps.
 pub(super) struct Work {
-    pub(super) merged: Merged,
     pub(super) objects: Arc<Objects>,
     /// Files of which all is above now, so that what they came from is of no concern.
     pub(super) brought: HashSet<Box<str>>,
@@ -53,13 +52,9 @@ impl Work {
     }
 
     async fn try_job(&self, job: &Job) -> Result<Done, CommitError> {
-        let mut expected = job.expected.clone();
+        let mut copied = None;
         if let Some(from) = job.copy.as_ref().filter(|_| !self.brought.contains(&job.path)) {
-            match self
-                .objects
-                .copy(from, &job.path, self.expected(expected.as_deref()))
-                .await?
-            {
+            match self.objects.copy(from, &job.path, self.expected_of(job)).await? {
                 Copied::Done(version) => {
                     let origin = Origin {
                         path: job.path.clone(),
@@ -67,11 +62,11 @@ impl Work {
                         size: from.size,
                         mtime: from.mtime,
                     };
-                    if self.record(job, &origin, job.stamp)? == Recorded::Put {
+                    if self.record(job.id, job.path.as_bytes(), &origin, job.stamp)? == Recorded::Put {
                         return Ok(Done::Copied);
                     }
                     // It was written to meanwhile: what is there is ours, and old.
-                    expected = Some(version);
+                    copied = Some(version);
                 }
                 Copied::PutInstead => {}
                 Copied::Wrong(version, why) => {
@@ -82,7 +77,11 @@ impl Work {
                 Copied::Refused(why) => return Ok(Done::Refused(why)),
             }
         }
-        let attempt = || self.put(job, self.expected(expected.as_deref()));
+        let expected = match &copied {
+            Some(version) => self.expected(version),
+            None => self.expected_of(job),
+        };
+        let attempt = || self.put(job, expected);
         let done = until_still(&self.objects.progress, job.path.as_bytes(), attempt).await?;
         Ok(done.unwrap_or(Done::Refused(ConflictWhy::Busy)))
     }
@@ -103,6 +102,8 @@ impl Work {
         let version = match self.objects.put(&content, expected).await {
             Ok(Sent::Stored(version) | Sent::SameWasThere(version)) => version,
             Ok(Sent::Refused(why)) => return Ok(Some(Done::Refused(why))),
+            // Twice within one commit: somebody puts back what we replace.
+            Ok(Sent::Ours(_)) => return Ok(Some(Done::Refused(ConflictWhy::Changed))),
             Err(Fail::Moved) => return Ok(None),
             Err(Fail::Error(error)) => return Err(error),
         };
@@ -112,45 +113,69 @@ impl Work {
             size: stamp.size,
             mtime: stamp.mtime,
         };
-        self.record(job, &origin, Some(stamp))?;
+        self.record(job.id, job.path.as_bytes(), &origin, Some(stamp))?;
         Ok(Some(Done::Put))
     }
 
     /// Removes an object of this version.
     pub(super) async fn delete(&self, path: &str, version: &str) -> Result<Done, CommitError> {
-        match self.objects.delete(path, self.expected(Some(version))).await? {
-            Ok(()) => {
+        let expected = match version {
+            UNHEARD => None,
+            version => Some(self.expected(version)),
+        };
+        match self.objects.delete(path, expected).await? {
+            Deleted::Done => {
                 self.hidden(path, None)?;
                 Ok(Done::Deleted)
             }
-            Err(why) => Ok(Done::Refused(why)),
+            // It never arrived, and what is there is somebody else's.
+            Deleted::NotThere => {
+                self.hidden(path, None)?;
+                Ok(Done::Gone)
+            }
+            Deleted::Refused(why) => Ok(Done::Refused(why)),
         }
     }
 
     /// Notes which version of an object is hidden; `None`: none is any more.
     pub(super) fn hidden(&self, path: &str, version: Option<&str>) -> Result<(), CommitError> {
-        let noted = self.merged.upper().record_hidden(path, version);
+        let noted = self.objects.merged.upper().record_hidden(path, version);
         noted.map_err(CommitError::overlay(path.as_bytes()))
     }
 
-    fn expected<'a>(&self, version: Option<&'a str>) -> Expected<'a> {
-        match version {
+    fn expected<'a>(&self, version: &'a str) -> Expected<'a> {
+        match self.objects.options.replace {
+            true => Expected::Anything,
+            false => Expected::Version(version),
+        }
+    }
+
+    fn expected_of<'a>(&self, job: &'a Job) -> Expected<'a> {
+        match &job.expected {
             _ if self.objects.options.replace => Expected::Anything,
+            Some(version) if job.is_removed => Expected::Removed(version),
             Some(version) => Expected::Version(version),
             None => Expected::Nothing,
         }
     }
 
-    fn record(&self, job: &Job, origin: &Origin, stamp: Option<DataStamp>) -> Result<Recorded, CommitError> {
-        match self.merged.record_put(job.id, origin, stamp) {
+    /// Notes that the content of a file is below.
+    pub(super) fn record(
+        &self,
+        id: NodeId,
+        path: &[u8],
+        origin: &Origin,
+        stamp: Option<DataStamp>,
+    ) -> Result<Recorded, CommitError> {
+        match self.objects.merged.record_put(id, origin, stamp) {
             Ok(recorded) => Ok(recorded),
-            Err(MergedError::Upper(source)) => Err(CommitError::overlay(job.path.as_bytes())(source)),
+            Err(MergedError::Upper(source)) => Err(CommitError::overlay(path)(source)),
             Err(error) => Err(super::below(error)),
         }
     }
 
     fn stamp_now(&self, job: &Job) -> Result<DataStamp, CommitError> {
-        let stamp = self.merged.upper().stamp(job.id);
+        let stamp = self.objects.merged.upper().stamp(job.id);
         stamp.map_err(CommitError::overlay(job.path.as_bytes()))
     }
 
@@ -169,14 +194,20 @@ impl Work {
     /// The content of a file, all of it above.
     pub(super) async fn whole(&self, id: NodeId, path: &[u8]) -> Result<Arc<DataFile>, CommitError> {
         for _ in 0..WHOLE_TRIES {
-            let merged = self.merged.clone();
+            let merged = self.objects.merged.clone();
             let data = blocking(move || merged.data(id))
                 .await?
                 .map_err(|error| match error {
                     MergedError::Upper(source) => CommitError::overlay(path)(source),
                     error => super::below(error),
                 })?;
-            bring(&self.merged, &self.objects.memory, (id, path), data.absent()).await?;
+            bring(
+                &self.objects.merged,
+                &self.objects.memory,
+                (id, path),
+                data.absent(),
+            )
+            .await?;
             let file = data.clone();
             let is_whole = blocking(move || file.make_whole()).await?;
             if is_whole.map_err(CommitError::overlay(path))? {

@@ -113,6 +113,15 @@ pub(crate) fn encode(change: &Change, out: &mut Vec<u8>) {
             put(out, id.0);
             put_bytes(out, origin.as_bytes());
         }
+        Change::Sent { path, what } => {
+            out.push(16);
+            put_bytes(out, path.as_bytes());
+            put_option(out, what.as_deref().map(str::as_bytes));
+        }
+        Change::Alone { id } => {
+            out.push(17);
+            put(out, id.0);
+        }
     }
 }
 
@@ -418,6 +427,11 @@ impl<'a> Take<'a> {
                 id: self.id()?,
                 origin: self.text()?,
             },
+            16 => Change::Sent {
+                path: self.text()?,
+                what: self.optional_text()?,
+            },
+            17 => Change::Alone { id: self.id()? },
             _ => return Err(BadPayload),
         })
     }

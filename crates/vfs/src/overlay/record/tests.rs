@@ -104,6 +104,8 @@ fn change() -> impl Strategy<Value = Change> {
         (id(), text(), text()).prop_map(|(id, path, version)| Change::Also { id, path, version }),
         (id(), prop::option::of(text())).prop_map(|(id, path)| Change::Settled { id, path }),
         (id(), text()).prop_map(|(id, origin)| Change::Over { id, origin }),
+        (text(), prop::option::of(text())).prop_map(|(path, what)| Change::Sent { path, what }),
+        id().prop_map(|id| Change::Alone { id }),
     ]
 }
 

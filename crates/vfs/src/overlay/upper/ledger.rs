@@ -103,6 +103,7 @@ impl Upper {
                 // Removed or moved while it was on its way: nothing was there to be hidden then.
                 changes.push(entry(dir, &name, Some(Slot::Whiteout)));
             }
+            changes.extend(inner.state.came_to_know(&origin.path));
             inner.commit(id, &changes)?;
             Ok(recorded)
         })
@@ -115,14 +116,65 @@ impl Upper {
     pub fn record_hidden(&self, path: &str, version: Option<&str>) -> Result<(), UpperError> {
         check_len("the version of a lower file", version.unwrap_or_default())?;
         self.shared.change(|inner| {
-            if inner.state.gone.get(path).map(|known| &**known) == version {
+            let mut changes = Vec::new();
+            if inner.state.gone.get(path).map(|known| &**known) != version {
+                changes.push(Change::Gone {
+                    path: path.into(),
+                    version: version.map(Into::into),
+                });
+            }
+            if version.is_none() {
+                changes.extend(inner.state.came_to_know(path));
+            }
+            match changes.is_empty() {
+                true => Ok(()),
+                false => inner.commit(NodeId::ROOT, &changes),
+            }
+        })
+    }
+
+    /// A content is about to be put at a lower path, which `what` tells from others. Until it is known what became of that
+    /// ([`Upper::record_put`], [`Upper::record_hidden`]), [`Upper::sent`] says so, also to who opens the overlay after
+    /// a crash of this process.
+    ///
+    /// # Errors
+    /// The disk; [`UpperError::TooLong`].
+    pub fn record_sent(&self, path: &str, what: &str) -> Result<(), UpperError> {
+        check_len("the path of a lower file", path)?;
+        check_len("what tells a content from others", what)?;
+        self.shared.change(|inner| {
+            let known = inner.state.sent.get(path).and_then(|sent| sent.last());
+            if known.is_some_and(|known| **known == *what) {
                 return Ok(());
             }
-            let change = Change::Gone {
+            let change = Change::Sent {
                 path: path.into(),
-                version: version.map(Into::into),
+                what: Some(what.into()),
             };
             inner.commit(NodeId::ROOT, &[change])
+        })
+    }
+
+    /// What may have been put at a lower path without anybody having heard that it was, the latest last.
+    pub fn sent(&self, path: &str) -> Vec<Box<str>> {
+        let inner = self.shared.read();
+        inner.state.sent.get(path).cloned().unwrap_or_default()
+    }
+
+    /// The paths of which [`Upper::sent`] says something.
+    pub fn sent_paths(&self) -> Vec<Box<str>> {
+        self.shared.read().state.sent.keys().cloned().collect()
+    }
+
+    /// Everything that a directory has is known above, and nothing of what is below is seen in it any more: what comes to be
+    /// there belongs to who has that name now.
+    ///
+    /// # Errors
+    /// [`UpperError::Stale`], [`UpperError::NotADir`], the disk.
+    pub fn leave_below(&self, dir: NodeId) -> Result<(), UpperError> {
+        self.shared.change(|inner| match inner.dir(dir)?.origin {
+            Some(_) => inner.commit_to(dir, &[Change::Alone { id: dir }]),
+            None => Ok(()),
         })
     }
 
@@ -162,14 +214,15 @@ impl Inner {
         }];
         for (path, version) in file.known().filter(|(path, _)| *path != &*origin.path) {
             // Another name of the file; or a place that it left, or whose content is old by now.
-            changes.push(match is_same && self.state.find(path) == Found::Node(id) {
-                true => Change::Also {
+            if is_same && self.state.find(path) == Found::Node(id) {
+                changes.push(Change::Also {
                     id,
                     path: path.into(),
                     version: version.into(),
-                },
-                false => gone(path, version),
-            });
+                });
+            } else {
+                changes.extend(self.left_behind(id, path, version));
+            }
         }
         if self.state.gone.contains_key(&origin.path) {
             changes.push(Change::Gone {
@@ -186,10 +239,27 @@ impl Inner {
         let files = node.and_then(|node| node.file()).into_iter();
         let known = files.flat_map(|file| file.known());
         let dir = node.and_then(|node| Some((node.dir()?.origin.as_deref()?, DIR_VERSION)));
-        let news = known
+        known
             .chain(dir)
-            .filter(|(path, version)| self.state.gone.get(*path).map(|v| &**v) != Some(*version));
-        news.map(|(path, version)| gone(path, version)).collect()
+            .filter_map(|(path, version)| self.left_behind(id, path, version))
+            .collect()
+    }
+
+    /// What says that a node knows of something below in this version that is hidden, or about to be. Of a place where it is not any
+    /// more, others may know a newer one.
+    fn left_behind(&self, id: NodeId, path: &str, version: &str) -> Option<Change> {
+        let listed = self.state.gone.get(path);
+        let is_newer = match self.state.find(path) {
+            Found::Node(here) if here == id => listed.is_some_and(|listed| **listed == *version),
+            Found::Node(other) => listed.is_some() || self.knows(other, path),
+            Found::Below { .. } | Found::Hidden => listed.is_some(),
+        };
+        (!is_newer).then(|| gone(path, version))
+    }
+
+    fn knows(&self, id: NodeId, path: &str) -> bool {
+        let file = self.state.node(id).and_then(|node| node.file());
+        file.is_some_and(|file| file.known().any(|(known, _)| known == path))
     }
 
     /// What says that the lower file of this version is hidden that has a name in a directory.
@@ -201,6 +271,34 @@ impl Inner {
 }
 
 impl State {
+    /// What says that it is known what is at a lower path.
+    fn came_to_know(&self, path: &str) -> Option<Change> {
+        self.sent.contains_key(path).then(|| Change::Sent {
+            path: path.into(),
+            what: None,
+        })
+    }
+
+    /// Whether the path of something that was sent leads through a name.
+    pub(crate) fn is_sent_through(&self, parent: NodeId, name: &[u8]) -> bool {
+        self.sent.keys().any(|path| {
+            let mut at = Some(NodeId::ROOT);
+            path.split('/').any(|part| {
+                let Some(dir) = at else {
+                    return false;
+                };
+                let next = self
+                    .node(dir)
+                    .and_then(|node| node.dir()?.entries.get(part.as_bytes()));
+                at = match next {
+                    Some(Slot::Node(id)) => Some(*id),
+                    Some(Slot::Whiteout) | None => None,
+                };
+                dir == parent && part.as_bytes() == name
+            })
+        })
+    }
+
     /// Where a lower path leads.
     pub(crate) fn find(&self, path: &str) -> Found {
         let mut at = NodeId::ROOT;

@@ -1,6 +1,6 @@
 //! Names that go.
 
-use super::{Upper, entry, left};
+use super::{Upper, entry};
 use crate::overlay::attrs::{NodeId, NodeKind};
 use crate::overlay::error::UpperError;
 use crate::overlay::names::{check, shown};
@@ -92,7 +92,8 @@ impl Upper {
                 links: node.links - 1,
             };
             let has_data = node.has_data();
-            let slot = left(inner.place(parent, name)?, whiteout);
+            inner.place(parent, name)?;
+            let slot = inner.left(parent, name, whiteout)?;
             let mut changes = inner.farewell(id);
             changes.extend([
                 Change::Ctime { id, at: now },

@@ -2,7 +2,7 @@
 
 use super::adopt::check_len;
 use super::remove::check_empty;
-use super::{Removed, Upper, entry, left};
+use super::{Removed, Upper, entry};
 use crate::overlay::attrs::{NodeId, NodeKind};
 use crate::overlay::error::UpperError;
 use crate::overlay::names::shown;
@@ -97,7 +97,7 @@ impl Upper {
         changes.extend(target.into_iter().flat_map(|(target, _)| inner.farewell(target)));
         changes.extend([
             Change::Ctime { id, at: now },
-            entry(from.0, from.1, left(inner.dir(from.0)?, whiteout)),
+            entry(from.0, from.1, inner.left(from.0, from.1, whiteout)?),
             entry(to.0, to.1, Some(Slot::Node(id))),
             Change::Touch { id: from.0, at: now },
         ]);

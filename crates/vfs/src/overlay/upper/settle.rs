@@ -1,8 +1,9 @@
 //! What is below by now and need not be above any more.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use super::{Upper, entry};
+use super::{Found, Upper, entry};
 use crate::overlay::attrs::{Attrs, NodeId, NodeKind};
 use crate::overlay::changes::ContentChange;
 use crate::overlay::error::UpperError;
@@ -26,9 +27,10 @@ impl Upper {
         if !self.has_ledger() {
             return Ok(0);
         }
+        let elsewhere = self.shared.read().known_elsewhere();
         let mut names = 0;
         for (dir, path) in self.dirs() {
-            names += self.settle_dir(dir, &path, &is_shown)?;
+            names += self.settle_dir(dir, &path, (&is_shown, &elsewhere))?;
         }
         Ok(names)
     }
@@ -58,12 +60,12 @@ impl Upper {
         &self,
         id: NodeId,
         path: &str,
-        is_shown: &impl Fn(NodeKind, &Attrs) -> bool,
+        (is_shown, elsewhere): (&impl Fn(NodeKind, &Attrs) -> bool, &BTreeSet<Box<str>>),
     ) -> Result<u64, UpperError> {
         let (over, slots, is_settled) = {
             let inner = self.shared.read();
             let dir = inner.dir(id)?;
-            if dir.settled.as_deref() == Some(path) && !inner.hides(path) {
+            if dir.settled.as_deref() == Some(path) && !inner.hides(path, elsewhere) {
                 let over = (dir.origin.as_deref() != Some(path)).then(|| Change::Over {
                     id,
                     origin: path.into(),
@@ -87,8 +89,8 @@ impl Upper {
             };
             let is_free = match slot {
                 // The last trace of a directory that may be empty by now stays.
-                Slot::Whiteout => is_settled && !self.shared.read().hides(&place),
-                Slot::Node(child) => self.is_below(child, &place, is_shown)?,
+                Slot::Whiteout => is_settled && !self.shared.read().hides(&place, elsewhere),
+                Slot::Node(child) => self.is_below(child, &place, (is_shown, elsewhere))?,
             };
             if is_free {
                 free.push(entry(id, &name, None));
@@ -105,7 +107,7 @@ impl Upper {
         &self,
         id: NodeId,
         path: &str,
-        is_shown: &impl Fn(NodeKind, &Attrs) -> bool,
+        (is_shown, elsewhere): (&impl Fn(NodeKind, &Attrs) -> bool, &BTreeSet<Box<str>>),
     ) -> Result<bool, UpperError> {
         let (kind, is_there, own_attrs) = {
             let inner = self.shared.read();
@@ -119,7 +121,9 @@ impl Upper {
                             // One that was there and nothing was done in it, or one that has something in it.
                             && (dir.settled.as_deref() == Some(path) || !node.changed && dir.settled.is_none())
                     }
-                    (None, Some(file)) => file.known().any(|(known, _)| known == path) && !inner.hides(path),
+                    (None, Some(file)) => {
+                        file.known().any(|(known, _)| known == path) && !inner.hides(path, elsewhere)
+                    }
                     (None, None) => false,
                 };
             let is_own = node.changed || node.file().is_some_and(|file| file.put.is_some());
@@ -137,17 +141,49 @@ impl Upper {
 }
 
 impl Inner {
-    /// Whether a lower file is known to be hidden at `path` or below it.
-    fn hides(&self, path: &str) -> bool {
-        let gone = &self.state.gone;
-        if path.is_empty() {
-            return !gone.is_empty();
-        }
-        let below = format!("{path}/");
-        gone.contains_key(path)
-            || gone
-                .range::<str, _>((Bound::Included(&*below), Bound::Unbounded))
-                .next()
-                .is_some_and(|(first, _)| first.starts_with(&below))
+    /// Where files are known to be below that are somewhere else above. Of a directory that was made here and moved since, nothing
+    /// else says that it hides what was put into it.
+    fn known_elsewhere(&self) -> BTreeSet<Box<str>> {
+        let files = self
+            .state
+            .nodes
+            .iter()
+            .filter_map(|(id, node)| Some((*id, node.file()?)));
+        let known = files.flat_map(|(id, file)| file.known().map(move |(path, _)| (id, path)));
+        known
+            .filter(|(id, path)| self.state.find(path) != Found::Node(*id))
+            .map(|(_, path)| path.into())
+            .collect()
     }
+
+    /// Whether a lower file is known to be hidden at `path` or below it, or one that was sent there may arrive.
+    fn hides(&self, path: &str, elsewhere: &BTreeSet<Box<str>>) -> bool {
+        is_below(|from| next_key(&self.state.gone, from), path)
+            || is_below(|from| next_key(&self.state.sent, from), path)
+            || is_below(
+                |from| {
+                    elsewhere
+                        .range::<str, _>((Bound::Included(from), Bound::Unbounded))
+                        .next()
+                        .map(|path| &**path)
+                },
+                path,
+            )
+    }
+}
+
+/// The first key of a list that is not before `from`.
+fn next_key<'a, V>(list: &'a BTreeMap<Box<str>, V>, from: &str) -> Option<&'a str> {
+    list.range::<str, _>((Bound::Included(from), Bound::Unbounded))
+        .next()
+        .map(|(path, _)| &**path)
+}
+
+/// Whether a list has `path`, or something below it; `next` finds its first path that is not before another.
+fn is_below<'a>(next: impl Fn(&str) -> Option<&'a str>, path: &str) -> bool {
+    if path.is_empty() {
+        return next("").is_some();
+    }
+    let below = format!("{path}/");
+    next(path) == Some(path) || next(&below).is_some_and(|first| first.starts_with(&below))
 }

@@ -4,6 +4,7 @@ use forebay_source::{Fault, version_of};
 use forebay_types::ErrorKind;
 use object_store::{CopyMode, CopyOptions};
 
+use super::ours::Note;
 use super::{Expected, Objects};
 use crate::commit::bucket::conflict::ConflictWhy;
 use crate::commit::condition::{cannot_create_only, is_refusal};
@@ -64,6 +65,11 @@ impl Objects {
         expected: Expected<'_>,
     ) -> Result<bool, CommitError> {
         let (source, target) = (self.key_of(&from.path)?, self.key_of(to)?);
+        let note = Note::Copy {
+            path: &from.path,
+            version: &from.version,
+        };
+        self.going(to, &note)?;
         let store = &self.place.store;
         let mut mode = CopyMode::Overwrite;
         if expected == Expected::Nothing {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use forebay_manifest::Hasher;
 use forebay_source::version_of;
 use forebay_types::ByteRange;
 use object_store::path::Path;
@@ -10,6 +12,7 @@ use object_store::{
     UpdateVersion,
 };
 
+use super::ours::Note;
 use super::{Expected, Objects};
 use crate::commit::again::again;
 use crate::commit::bring::cut;
@@ -22,7 +25,7 @@ use crate::commit::progress::add;
 use crate::overlay::DataFile;
 
 /// Bytes that are compared at a time.
-const COMPARE: u64 = 8 << 20;
+pub(super) const COMPARE: u64 = 8 << 20;
 
 /// What came of a put.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(in crate::commit::bucket) enum Sent {
     Stored(Box<str>),
     /// The same was there.
     SameWasThere(Box<str>),
+    /// What an interrupted commit put was there, and still is: an older content of the file, in this version.
+    Ours(Box<str>),
     Refused(ConflictWhy),
 }
 
@@ -53,7 +58,10 @@ impl Objects {
         content: &Content<'_>,
         expected: Expected<'_>,
     ) -> Result<Sent, Fail> {
-        again(|| self.try_put(content, expected)).await
+        match again(|| self.try_put(content, expected)).await? {
+            Sent::Ours(version) => again(|| self.try_put(content, Expected::Version(&version))).await,
+            sent => Ok(sent),
+        }
     }
 
     async fn try_put(&self, content: &Content<'_>, expected: Expected<'_>) -> Result<Sent, Fail> {
@@ -61,7 +69,7 @@ impl Objects {
             Expected::Anything => PutMode::Overwrite,
             // A large object is looked for before it is sent in vain.
             Expected::Nothing if content.len <= self.options.send.single_put => PutMode::Create,
-            Expected::Nothing | Expected::Version(_) => {
+            Expected::Nothing | Expected::Version(_) | Expected::Removed(_) => {
                 let there = self.head(content.path).await?;
                 if !expected.is_met(there.as_ref()) {
                     return self.refused(content, expected, there).await;
@@ -99,7 +107,8 @@ impl Objects {
         let key = self.key_of(content.path)?;
         let _memory = self.memory.take(content.len).await?;
         let range = ByteRange::new(0, content.len);
-        let (payload, _) = read(content.data, content.path.as_bytes(), range, None).await?;
+        let hasher = Some(Hasher::new());
+        let (payload, hasher) = read(content.data, content.path.as_bytes(), range, hasher).await?;
         let Some(payload) = payload else {
             return Err(Fail::Moved);
         };
@@ -107,6 +116,7 @@ impl Objects {
         if !(content.is_still)()? {
             return Err(Fail::Moved);
         }
+        self.going_of(content, hasher)?;
         let options = PutOptions::from(mode.clone());
         match self.place.store.put_opts(&key, payload.clone(), options).await {
             Ok(done) => Ok(Some(done)),
@@ -147,12 +157,14 @@ impl Objects {
         let range = ByteRange::new(0, content.len);
         let bytes = (content.data, content.path.as_bytes(), range);
         let checked = async {
-            parts
-                .send(bytes, &self.memory, self.options.send.part_size, None)
+            let part_size = self.options.send.part_size;
+            let hasher = parts
+                .send(bytes, &self.memory, part_size, Some(Hasher::new()))
                 .await?;
             if !(content.is_still)()? {
                 return Err(Fail::Moved);
             }
+            self.going_of(content, hasher)?;
             // There is no condition for the completion: it is looked at just before.
             Ok(expected == Expected::Anything || {
                 let there = self.head(content.path).await?;
@@ -179,12 +191,15 @@ impl Objects {
         expected: Expected<'_>,
         there: Option<ObjectMeta>,
     ) -> Result<Sent, Fail> {
-        if let Some(there) = &there
-            && self.is_same(content, there).await?
-        {
-            add(&self.progress.there, content.len);
-            add(&self.progress.there_objects, 1);
-            return Ok(Sent::SameWasThere(version_of(there).to_text().into()));
+        if let Some(there) = &there {
+            if self.is_same(content, there).await? {
+                add(&self.progress.there, content.len);
+                add(&self.progress.there_objects, 1);
+                return Ok(Sent::SameWasThere(version_of(there).to_text().into()));
+            }
+            if self.is_ours(content.path, there).await? {
+                return Ok(Sent::Ours(version_of(there).to_text().into()));
+            }
         }
         Ok(Sent::Refused(expected.why_not(there.as_ref())))
     }
@@ -194,24 +209,9 @@ impl Objects {
         if there.size != content.len {
             return Ok(false);
         }
-        let key = self.key_of(content.path)?;
         for range in cut(ByteRange::new(0, content.len), COMPARE) {
             let _memory = self.memory.take(range.len() * 2).await?;
-            let theirs = again(|| async {
-                let options = GetOptions {
-                    if_match: there.e_tag.clone(),
-                    range: Some(GetRange::Bounded(range.start()..range.end())),
-                    ..GetOptions::default()
-                };
-                let failed = |error| self.failed("read", content.path, error);
-                match self.place.store.get_opts(&key, options).await {
-                    Ok(got) => got.bytes().await.map(Some).map_err(failed),
-                    // Replaced once more, or removed.
-                    Err(error) if is_another(&error) => Ok(None),
-                    Err(error) => Err(failed(error)),
-                }
-            })
-            .await?;
+            let theirs = self.part_of(content.path, there, range).await?;
             let (ours, _) = read(content.data, content.path.as_bytes(), range, None).await?;
             let is_same = match (&theirs, &ours) {
                 (Some(theirs), Some(ours)) => ours.iter().flatten().eq(theirs.iter()),
@@ -224,6 +224,38 @@ impl Objects {
         match (content.is_still)()? {
             true => Ok(true),
             false => Err(Fail::Moved),
+        }
+    }
+
+    /// Some bytes of an object; `None`: it is another by now, or gone.
+    pub(super) async fn part_of(
+        &self,
+        path: &str,
+        there: &ObjectMeta,
+        range: ByteRange,
+    ) -> Result<Option<Bytes>, CommitError> {
+        let key = self.key_of(path)?;
+        again(|| async {
+            let options = GetOptions {
+                if_match: there.e_tag.clone(),
+                range: Some(GetRange::Bounded(range.start()..range.end())),
+                ..GetOptions::default()
+            };
+            let failed = |error| self.failed("read", path, error);
+            match self.place.store.get_opts(&key, options).await {
+                Ok(got) => got.bytes().await.map(Some).map_err(failed),
+                Err(error) if is_another(&error) => Ok(None),
+                Err(error) => Err(failed(error)),
+            }
+        })
+        .await
+    }
+
+    /// Notes that a content is about to be put.
+    fn going_of(&self, content: &Content<'_>, hasher: Option<Hasher>) -> Result<(), CommitError> {
+        match hasher.map(|hasher| hasher.finish()) {
+            Some(hash) => self.going(content.path, &Note::Content(&hash)),
+            None => Ok(()),
         }
     }
 

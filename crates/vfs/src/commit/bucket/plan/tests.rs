@@ -39,7 +39,7 @@ impl Rig {
     }
 
     fn plan(&self) -> Plan {
-        Plan::gather(&self.upper, |path| !path.contains('?')).unwrap()
+        Plan::gather(&self.upper, &BTreeMap::new(), |path| !path.contains('?')).unwrap()
     }
 }
 

@@ -319,3 +319,43 @@ fn a_killed_settling_leaves_the_same_tree() {
         assert_eq!(upper.stats().nodes, 1, "cut at {cut}");
     }
 }
+
+#[test]
+fn what_was_sent_is_known_until_it_is_known_what_became_of_it() {
+    let rig = Rig::new();
+    let upper = open(&rig);
+    let sent = |upper: &Upper, path: &str| {
+        upper
+            .sent(path)
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    upper.record_sent("put", "one").unwrap();
+    upper.record_sent("put", "two").unwrap();
+    upper.record_sent("put", "one").unwrap();
+    assert_eq!(sent(&upper, "put"), ["two", "one"]);
+    for n in 0..20 {
+        upper.record_sent("often", &n.to_string()).unwrap();
+    }
+    assert_eq!(sent(&upper, "often").first().unwrap(), "12");
+    upper.record_sent("hidden", "one").unwrap();
+    drop(upper);
+    let upper = open(&rig);
+    assert_eq!(sent(&upper, "put"), ["two", "one"]);
+    assert_eq!(sent(&upper, "often").len(), 8);
+    let root = upper.root();
+    let (file, _) = upper.create(root, b"put", new(0o644)).unwrap();
+    write(&upper.data(file).unwrap(), 0, b"bytes");
+    let stamp = upper.stamp(file).unwrap();
+    upper.record_put(file, &at("put", "v1", 5), Some(stamp)).unwrap();
+    assert_eq!(upper.sent("put"), []);
+    upper.record_hidden("hidden", Some("v1")).unwrap();
+    assert_eq!(sent(&upper, "hidden"), ["one"]);
+    upper.record_hidden("hidden", None).unwrap();
+    assert_eq!(upper.sent("hidden"), []);
+    drop(upper);
+    let upper = open(&rig);
+    assert_eq!((upper.sent("put").len(), upper.sent("hidden").len()), (0, 0));
+    assert_eq!(sent(&upper, "often").len(), 8);
+}
