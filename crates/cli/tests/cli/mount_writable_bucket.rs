@@ -292,9 +292,9 @@ fn a_commit_that_is_killed_is_completed_by_the_next() {
     for n in 0..40 {
         fs::write(at.0.join(format!("out/{n}")), noise(1000, n)).unwrap();
     }
-    let expected = files(&at.0);
+    let mut expected = files(&at.0);
     // Each time some more is done.
-    for puts in [5, 9, 20] {
+    for (round, puts) in (1..).zip([5, 9, 20]) {
         let slow = FaultKind::Latency(Duration::from_millis(30));
         lab.faults().add(Rule::new(slow).op(Op::Put));
         lab.reset_counts();
@@ -307,6 +307,25 @@ fn a_commit_that_is_killed_is_completed_by_the_next() {
         lab.faults().clear();
         pid = mount_writable(&world, &at, URL, &[]);
         same(&files(&at.0), &expected);
+        // What was put just then, and nobody heard of, is old by now, or gone, or elsewhere.
+        let out = at.0.join("out");
+        for n in (round..40).step_by(3) {
+            fs::write(out.join(n.to_string()), noise(900, 100 * round + n)).unwrap();
+        }
+        for n in (40 * round..40 * round + 5).map(|n| n % 37) {
+            if let Ok(()) = fs::remove_file(out.join(n.to_string())) {
+                fs::write(at.0.join(format!("b/{n}")), "in its place").unwrap();
+            }
+        }
+        fs::rename(&out, at.0.join("elsewhere")).unwrap();
+        fs::create_dir(&out).unwrap();
+        fs::rename(at.0.join("elsewhere/deep"), out.join("deep")).unwrap();
+        for entry in fs::read_dir(at.0.join("elsewhere")).unwrap().take(30) {
+            let entry = entry.unwrap();
+            fs::rename(entry.path(), out.join(entry.file_name())).unwrap();
+        }
+        fs::rename(at.0.join("elsewhere"), at.0.join(format!("left{round}"))).unwrap();
+        expected = files(&at.0);
     }
     let answer = commit(&world, &at);
     assert_eq!(answer["conflicts"], json!([]));
