@@ -2,13 +2,14 @@
 //!
 //! [`commit_bucket`] makes the bucket what the tree is. `plan` lists what has to be put, copied and removed, `order` says what
 //! has to wait for what, `object` does each on condition that nobody else was there first, and `local` tidies up after it
-//! where directories are real ones. What was done is noted in the overlay at once ([`Upper::record_put`]), so that an
-//! interrupted commit goes on where it was. [`BucketCommitted`] says what was done, and what was not ([`Conflict`],
-//! [`LeftOut`]).
+//! where directories are real ones. What was done is noted in the overlay at once ([`Upper::record_put`]), and what is about to be
+//! put before that ([`Upper::record_sent`]), so that an interrupted commit goes on where it was, whatever was changed since.
+//! [`BucketCommitted`] says what was done, and what was not ([`Conflict`], [`LeftOut`]).
 //!
 //! # What holds
 //!
-//! **Order.** Everything above is made durable. Files in directories that were moved become known one by one. Then objects
+//! **Order.** Everything above is made durable. Files in directories that were moved become known one by one, and these show
+//! nothing of below from then on: what is put where they were is not theirs. Then objects
 //! are put and copied, those first that nothing else needs; what others still read is not replaced before they are done.
 //! Objects are removed last. Whenever it ends, each content that is to be seen is in the bucket or in the overlay, and each
 //! object that is still needed is there.
@@ -24,6 +25,7 @@
 //! It lets go of it when it is opened the next time ([`Upper::settle`]), and then what others change is seen.
 //!
 //! [`Upper::record_put`]: crate::overlay::Upper::record_put
+//! [`Upper::record_sent`]: crate::overlay::Upper::record_sent
 //! [`Upper::settle`]: crate::overlay::Upper::settle
 
 mod conflict;

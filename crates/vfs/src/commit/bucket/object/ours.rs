@@ -2,7 +2,8 @@
 //!
 //! What is about to be put at a path is noted above first: the hash of a content, or the version of which a copy is made. If the
 //! process ends then, the object may be there, and nobody knows its version; and if the file is changed before the next commit,
-//! the object is neither what it was nor what the file is. It is the one of the note all the same, so it is ours to replace.
+//! the object is neither what it was nor what the file is. It is the one of the note all the same, so it is ours to replace, or to
+//! remove where nothing is to be any more.
 
 use std::collections::BTreeMap;
 
