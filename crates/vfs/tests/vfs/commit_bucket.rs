@@ -35,6 +35,13 @@ pub(crate) fn mount(layers: &Layers) -> Mount {
     Mount::with_ledger(Arc::new(namespace(layers.world.source(""))), &layers.upper())
 }
 
+/// Ended and mounted once more.
+pub(crate) fn again(layers: &Layers, old: Mount) -> Mount {
+    old.forget_all();
+    drop(old);
+    mount(layers)
+}
+
 /// All objects.
 pub(crate) fn bucket(layers: &Layers) -> Files {
     let objects = layers.world.lab.objects();
@@ -125,11 +132,9 @@ pub(crate) async fn commits(layers: &Layers, mount: Mount) -> Mount {
     assert_eq!(done.conflicts, []);
     same(&bucket(layers), &before);
     same(&tree(&mount).await, &before);
-    let again = commit(layers, &mount).await;
-    assert_eq!(counts(&again), (0, 0, 0));
-    mount.forget_all();
-    drop(mount);
-    let mount = self::mount(layers);
+    let nothing = commit(layers, &mount).await;
+    assert_eq!(counts(&nothing), (0, 0, 0));
+    let mount = again(layers, mount);
     same(&tree(&mount).await, &before);
     mount
 }

@@ -10,8 +10,8 @@ use forebay_vfs::commit::{BucketOptions, CommitProgress, SendOptions, commit_buc
 use forebay_vfs::merged::MergedError;
 use forebay_vfs::overlay::{Rename, UpperError};
 
-use crate::commit_bucket::{bucket, commit, commit_as, is_empty, layers, mount, order, same, tree};
-use crate::merged_world::{Layers, Mount, WRITE};
+use crate::commit_bucket::{again, bucket, commit, commit_as, is_empty, layers, mount, order, same, tree};
+use crate::merged_world::{Mount, WRITE};
 use crate::world::within;
 
 const LOWER: &[(&str, &str)] = &[
@@ -63,12 +63,6 @@ async fn change(mount: &Mount, random: &mut Rng, step: u32) {
         Err(MergedError::Lower(VfsError::NotADirectory { .. })) => {}
         Err(error) => panic!("{error:?}"),
     }
-}
-
-fn again(layers: &Layers, old: Mount) -> Mount {
-    old.forget_all();
-    drop(old);
-    mount(layers)
 }
 
 async fn rounds(seed: u64, is_interrupted: bool) {

@@ -2,14 +2,7 @@
 
 use std::time::Duration;
 
-use crate::commit_bucket::{bucket, commit, commits, is_empty, layers, mount, same, tree};
-use crate::merged_world::{Layers, Mount};
-
-fn again(layers: &Layers, old: Mount) -> Mount {
-    old.forget_all();
-    drop(old);
-    mount(layers)
-}
+use crate::commit_bucket::{again, bucket, commit, commits, is_empty, layers, mount, same, tree};
 
 /// Nothing that was known of a directory is believed any more.
 async fn later() {
@@ -23,9 +16,7 @@ async fn what_is_put_where_a_directory_was_is_not_seen_where_it_went() {
         let mut mount = mount(&layers);
         mount.mv("d", "g").await.unwrap();
         if is_mounted_again {
-            mount.forget_all();
-            drop(mount);
-            mount = self::mount(&layers);
+            mount = again(&layers, mount);
         }
         mount.mkdir("d").await.unwrap();
         mount.write("d/new", "new").await.unwrap();

@@ -7,14 +7,16 @@ mod put;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use forebay_source::{Fault, version_of};
-use forebay_types::ErrorKind;
+use forebay_types::{ByteRange, ErrorKind};
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStoreExt};
 
 use crate::commit::again::again;
 use crate::commit::bucket::conflict::ConflictWhy;
 use crate::commit::bucket::options::BucketOptions;
+use crate::commit::condition::is_another;
 use crate::commit::error::CommitError;
 use crate::commit::memory::Memory;
 use crate::commit::progress::{CommitProgress, add};
@@ -23,6 +25,9 @@ use crate::merged::Merged;
 
 pub(super) use copy::Copied;
 pub(super) use put::{Content, Sent};
+
+/// Bytes that are read of an object at a time.
+const COMPARE: u64 = 8 << 20;
 
 /// The objects below a prefix.
 pub(super) struct Objects {
@@ -99,6 +104,30 @@ impl Objects {
                 Ok(meta) => Ok(Some(meta)),
                 Err(error) if Fault::of(&error).kind == ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(self.failed("look for", path, error)),
+            }
+        })
+        .await
+    }
+
+    /// Some bytes of an object; `None`: it is another by now, or gone.
+    async fn part_of(
+        &self,
+        path: &str,
+        there: &ObjectMeta,
+        range: ByteRange,
+    ) -> Result<Option<Bytes>, CommitError> {
+        let key = self.key_of(path)?;
+        again(|| async {
+            let options = GetOptions {
+                if_match: there.e_tag.clone(),
+                range: Some(GetRange::Bounded(range.start()..range.end())),
+                ..GetOptions::default()
+            };
+            let failed = |error| self.failed("read", path, error);
+            match self.place.store.get_opts(&key, options).await {
+                Ok(got) => got.bytes().await.map(Some).map_err(failed),
+                Err(error) if is_another(&error) => Ok(None),
+                Err(error) => Err(failed(error)),
             }
         })
         .await

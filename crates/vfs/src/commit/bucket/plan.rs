@@ -168,7 +168,9 @@ impl Plan {
             return Ok(());
         };
         let is_same = upper.content_change(name.id)? == ContentChange::Same;
-        if is_same && let Some((_, version)) = known.iter().find(|(known, _)| **known == *path) {
+        let own = known.iter().find(|(known, _)| **known == *path);
+        let own = own.map(|(_, version)| version);
+        if is_same && let Some(version) = own {
             self.unchanged += 1;
             let is_elsewhere = known
                 .iter()
@@ -188,11 +190,7 @@ impl Plan {
             }
             return Ok(());
         }
-        let own = known.iter().find(|(known, _)| **known == *path);
-        let here = ours
-            .get(path)
-            .or(own.map(|(_, version)| version))
-            .or(below.get(path));
+        let here = ours.get(path).or(own).or(below.get(path));
         let was_dir = here.is_some_and(|version| **version == *DIR_VERSION);
         if was_dir {
             self.replaced.push(path.into());

@@ -71,24 +71,19 @@ impl Objects {
         };
         self.going(to, &note)?;
         let store = &self.place.store;
-        let mut mode = CopyMode::Overwrite;
         if expected == Expected::Nothing {
-            mode = CopyMode::Create;
-            let options = CopyOptions::new().with_mode(mode);
+            let options = CopyOptions::new().with_mode(CopyMode::Create);
             match store.copy_opts(&source, &target, options).await {
                 Ok(()) => return Ok(true),
                 Err(error) if is_refusal(&error) => return Ok(false),
-                Err(error) if cannot_create_only(&error) => {
-                    self.say_unconditional(&error);
-                    mode = CopyMode::Overwrite;
-                }
+                Err(error) if cannot_create_only(&error) => self.say_unconditional(&error),
                 Err(error) => return self.copy_failed(to, error),
             }
         }
         if expected != Expected::Anything && !expected.is_met(self.head(to).await?.as_ref()) {
             return Ok(false);
         }
-        let options = CopyOptions::new().with_mode(mode);
+        let options = CopyOptions::new().with_mode(CopyMode::Overwrite);
         match store.copy_opts(&source, &target, options).await {
             Ok(()) => Ok(true),
             Err(error) => self.copy_failed(to, error),

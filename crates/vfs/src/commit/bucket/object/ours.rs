@@ -5,17 +5,15 @@
 //! the object is neither what it was nor what the file is. It is the one of the note all the same, so it is ours to replace, or to
 //! remove where nothing is to be any more.
 
-use std::collections::BTreeMap;
-
 use forebay_manifest::{Hash, Hasher};
 use forebay_source::version_of;
 use forebay_types::ByteRange;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 
-use super::Objects;
-use super::put::COMPARE;
+use super::{COMPARE, Objects};
 use crate::commit::bring::cut;
+use crate::commit::bucket::plan::Versions;
 use crate::commit::error::CommitError;
 
 /// What is about to be put, as it is noted.
@@ -48,9 +46,7 @@ impl Objects {
 
     /// Which objects are what interrupted commits put, and in which version. Looked for before anything is changed: a copy is known by
     /// what it was made of.
-    pub(in crate::commit::bucket) async fn arrived(
-        &self,
-    ) -> Result<BTreeMap<Box<str>, Box<str>>, CommitError> {
+    pub(in crate::commit::bucket) async fn arrived(&self) -> Result<Versions, CommitError> {
         let paths = self.merged.upper().sent_paths();
         let looked = stream::iter(paths).map(|path| async move {
             let there = self.head(&path).await?;

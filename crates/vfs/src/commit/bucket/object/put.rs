@@ -2,30 +2,23 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use forebay_manifest::Hasher;
 use forebay_source::version_of;
 use forebay_types::ByteRange;
 use object_store::path::Path;
-use object_store::{
-    GetOptions, GetRange, ObjectMeta, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult,
-    UpdateVersion,
-};
+use object_store::{ObjectMeta, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult, UpdateVersion};
 
 use super::ours::Note;
-use super::{Expected, Objects};
+use super::{COMPARE, Expected, Objects};
 use crate::commit::again::again;
 use crate::commit::bring::cut;
 use crate::commit::bucket::conflict::ConflictWhy;
-use crate::commit::condition::{cannot_create_only, is_another, is_refusal};
+use crate::commit::condition::{cannot_create_only, is_refusal};
 use crate::commit::error::CommitError;
 use crate::commit::parts::Parts;
 use crate::commit::payload::{Fail, read};
 use crate::commit::progress::add;
 use crate::overlay::DataFile;
-
-/// Bytes that are compared at a time.
-pub(super) const COMPARE: u64 = 8 << 20;
 
 /// What came of a put.
 #[derive(Debug)]
@@ -225,30 +218,6 @@ impl Objects {
             true => Ok(true),
             false => Err(Fail::Moved),
         }
-    }
-
-    /// Some bytes of an object; `None`: it is another by now, or gone.
-    pub(super) async fn part_of(
-        &self,
-        path: &str,
-        there: &ObjectMeta,
-        range: ByteRange,
-    ) -> Result<Option<Bytes>, CommitError> {
-        let key = self.key_of(path)?;
-        again(|| async {
-            let options = GetOptions {
-                if_match: there.e_tag.clone(),
-                range: Some(GetRange::Bounded(range.start()..range.end())),
-                ..GetOptions::default()
-            };
-            let failed = |error| self.failed("read", path, error);
-            match self.place.store.get_opts(&key, options).await {
-                Ok(got) => got.bytes().await.map(Some).map_err(failed),
-                Err(error) if is_another(&error) => Ok(None),
-                Err(error) => Err(failed(error)),
-            }
-        })
-        .await
     }
 
     /// Notes that a content is about to be put.
